@@ -1,0 +1,25 @@
+/*
+ * mem.h - allocate or end the process with a message.
+ *
+ * For sizes that we choose.  Sizes chosen by a peer go through buf_reserve(),
+ * which may refuse.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include "base/bytes.h"
+
+/* Never NULL (size 0 gives a unique pointer); the caller frees with mem_free(). */
+void *mem_alloc(size_t size);
+void *mem_zalloc(size_t size);                       /* zeroed */
+void *mem_realloc(void *p, size_t size);
+void mem_free(void *p);                              /* NULL is fine */
+
+/* Copies, NUL-terminated; the caller frees. */
+char *mem_strdup(const char *s);
+char *mem_strndup(const void *data, size_t len);
+
+/* Overwrite a secret so that the compiler keeps the write, then free. */
+void mem_free_secret(void *p, size_t size);
+
+#endif
