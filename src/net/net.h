@@ -1,0 +1,148 @@
+/*
+ * net.h - a stream of bytes, whatever is below it; listeners; addresses.
+ *
+ * A stream belongs to one worker and is embedded in what it serves (a session,
+ * a backend).  Its two buffers are borrowed while in use: an idle stream holds
+ * none.  Functions that take a task park until they can go on, fail or pass
+ * the deadline; the others never park.
+ *
+ * Faults name the peer's side: the creator says with `blame` who is at the other
+ * end (BLAME_CLIENT or BLAME_SERVER); a passed deadline is BLAME_TIME.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "run/run.h"
+
+/* ---- addresses ------------------------------------------------------------ */
+
+/* A socket address: IPv4, IPv6 or unix. */
+struct address {
+    socklen_t len;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    };
+};
+
+enum { ADDRESS_TEXT_BYTES = 128 };
+
+/* "10.0.0.1:3306", "[::1]:3306", "/run/mysqld.sock"; port may be missing when
+ * default_port is not 0.  Only numeric hosts; false for names (address_resolve)
+ * and for nonsense. */
+bool address_parse(struct bytes text, uint16_t default_port, struct address *out,
+                   struct fault *why);
+/* Also resolves names, BLOCKING: control and probe threads only.  The first
+ * address found. */
+bool address_resolve(struct bytes text, uint16_t default_port, struct address *out,
+                     struct fault *why);
+/* As parsed; the IP without port when !with_port ("localhost" for unix sockets). */
+void address_print(const struct address *a, bool with_port, char out[ADDRESS_TEXT_BYTES]);
+bool address_equal(const struct address *a, const struct address *b);
+
+/* ---- streams -------------------------------------------------------------- */
+
+struct stream {
+    struct watch watch;       /* fd is watch.on_read.fd; -1 when closed */
+    struct worker *worker;
+    struct buf in, out;
+    enum blame blame;         /* whom a failure is laid to */
+    bool peer_closed;         /* recv returned 0 */
+    bool broken;              /* send or recv failed: nothing more can be sent */
+    bool unreadable;          /* recv failed; after a failed send what has come can be read */
+    bool in_filled;           /* the last recv() took all the room it was offered */
+    uint32_t in_limit_bytes;  /* most that stream_need() may ask for; 16 MiB at first */
+    uint64_t received, sent;  /* bytes, ever */
+};
+
+static inline int stream_fd(const struct stream *st)
+{
+    return st->watch.on_read.fd;
+}
+
+/* Take over a connected, non-blocking descriptor. */
+void stream_open(struct stream *st, struct worker *w, int fd, enum blame blame);
+/* Close the descriptor (if any) and give up buffers and watchers; also of a stream
+ * that is zeroed, closed already, or between two workers. */
+void stream_close(struct stream *st);
+/* Take the stream out of this worker / into that one (lending): buffers and the
+ * descriptor move along. */
+void stream_leave_worker(struct stream *st);
+void stream_join_worker(struct stream *st, struct worker *w);
+
+/* Wait until at least n bytes are in st->in.  Parks only if they are not there
+ * and recv() has nothing.  One recv() reads what is there: 4 KiB at first, from
+ * 64 KiB up when the one before was filled, so that memory follows what arrives and
+ * not what a length field promises.  False: peer closed, error, deadline (loop time,
+ * 0 none), cancelled; n beyond in_limit_bytes (the peer's blame, code 1153). */
+bool stream_need(struct task *t, struct stream *st, size_t n, double deadline, struct fault *why);
+/* One recv() without waiting: how many bytes came; 0 none yet; -1 closed or
+ * error (peer_closed, broken say which; broken also when memory was refused or
+ * in_limit_bytes and 64 KiB more lie there unread). */
+ssize_t stream_fill(struct stream *st, size_t at_least);
+
+/* Append to st->out; parks only while more than 256 KiB are unsent (then until
+ * at most 64 KiB are).  Large data (16 KiB) is sent directly from where it lies,
+ * behind what st->out holds, copying only what the socket did not take. */
+bool stream_put(struct task *t, struct stream *st, struct bytes data, double deadline,
+                struct fault *why);
+/* Send all of st->out.  False as above. */
+bool stream_flush(struct task *t, struct stream *st, double deadline, struct fault *why);
+/* Try to send st->out once, never parking; false only if the stream broke. */
+bool stream_try_flush(struct stream *st);
+
+/* Give up empty buffers; call when going idle. */
+void stream_rest(struct stream *st);
+
+/* After our last word, at most linger_s: send what is unsent, then wait until the
+ * peer closes, throwing away what it sends, so that TIME_WAIT is the peer's and it
+ * reads our word before a reset.  A peer that has not closed after half of the time
+ * may be waiting for our end: shut down writing, and wait the other half.  The caller
+ * closes afterwards; a cancelled task that wants to linger calls task_forgive(). */
+void stream_linger(struct task *t, struct stream *st, double linger_s);
+
+/* TCP keepalive and user timeout as configured; 0 leaves the system's value. */
+struct keepalive {
+    unsigned idle_s, interval_s, count, user_timeout_ms;
+};
+void socket_keepalive(int fd, const struct keepalive *k);
+
+/* Dial: a new non-blocking socket, connected, TCP_NODELAY set, or -1 with `why`
+ * (BLAME_SERVER, or BLAME_TIME at the deadline). */
+int stream_dial(struct task *t, const struct address *to, double deadline, struct fault *why);
+
+/* ---- listeners ------------------------------------------------------------ */
+
+struct listener {
+    struct watch watch;
+    struct worker *worker;
+    struct address address;   /* as bound: the port is known even if 0 was asked */
+    int reserve_fd;           /* the classic fix for EMFILE */
+    bool is_paused;
+    ev_timer retry;           /* when not even the reserve helps, 0.1 s later */
+    void (*accepted)(struct listener *l, int fd, const struct address *from);
+    void (*refused)(struct listener *l, int fd); /* descriptors ran out: say so on fd, then
+                                                    it is closed; must not block */
+    void *owner;
+    uint64_t accepts, refusals;
+};
+
+/* Bind and listen (SO_REUSEADDR; unix sockets replace a stale file, and every user
+ * may connect to them).  IPv4 clients of an IPv6 socket have IPv4 addresses.  The
+ * caller set accepted/refused/owner; accepted owns the descriptor (non-blocking,
+ * close-on-exec, TCP_NODELAY).  False with `why` (OURS). */
+bool listener_open(struct listener *l, struct worker *w, const struct address *at, int backlog,
+                   struct fault *why);
+void listener_pause(struct listener *l, bool paused); /* stop accepting for a while */
+/* Also removes the file of a unix socket.  Not from within accepted or refused. */
+void listener_close(struct listener *l);
+
+#endif

@@ -1,0 +1,279 @@
+/*
+ * stream.c - read ahead into `in`, send from `out` or from where the data lies.
+ *
+ * Memory follows what really arrives, never what a length field promises: the
+ * first recv() offers 4 KiB, and only when that was filled the next offers 64 KiB
+ * or as much as is there already.
+ */
+#include "net/net.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    READ_FIRST = 4 << 10,    /* offered to a recv() of which nothing is known */
+    READ_MORE = 64 << 10,    /* offered when the one before took all          */
+    IN_LIMIT = 16 << 20,     /* until the owner says otherwise                */
+    SEND_DIRECT = 16 << 10,  /* from here on copying costs more than sending  */
+    UNSENT_MOST = 256 << 10, /* stream_put() parks above                      */
+    UNSENT_LOW = 64 << 10,   /* and then until below                          */
+    TOO_LARGE = 1153,        /* ER_NET_PACKET_TOO_LARGE                       */
+};
+
+/* ---- life ------------------------------------------------------------------ */
+
+void stream_open(struct stream *st, struct worker *w, int fd, enum blame blame)
+{
+    *st = (struct stream){ .worker = w, .blame = blame, .in_limit_bytes = IN_LIMIT };
+    watch_init(&st->watch, fd);
+}
+
+void stream_close(struct stream *st)
+{
+    int fd = stream_fd(st);
+    bool was_opened = st->watch.on_read.cb != NULL;
+    if (was_opened && st->worker != NULL)
+        watch_stop(st->worker, &st->watch);
+    buf_release(&st->in);
+    buf_release(&st->out);
+    if (was_opened && fd >= 0)
+        close(fd);
+    watch_init(&st->watch, -1);
+}
+
+void stream_leave_worker(struct stream *st)
+{
+    watch_stop(st->worker, &st->watch);
+    st->worker = NULL;
+}
+
+void stream_join_worker(struct stream *st, struct worker *w)
+{
+    must(st->worker == NULL);
+    watch_init(&st->watch, stream_fd(st)); /* this loop does not know it yet */
+    st->worker = w;
+}
+
+void stream_rest(struct stream *st)
+{
+    buf_give_up(&st->in);
+    buf_give_up(&st->out);
+}
+
+/* ---- failing ---------------------------------------------------------------- */
+
+/* "client", "server"; whoever is at the other end. */
+static bool peer_lost(const struct stream *st, int error, struct fault *why)
+{
+    const char *who = blame_name(st->blame);
+    if (st->broken && error != 0)
+        return fault_set(why, st->blame, 0, "connection to %s is lost: %s", who, strerror(error));
+    if (st->broken)
+        return fault_set(why, st->blame, 0, "connection to %s is lost", who);
+    return fault_set(why, st->blame, 0, "%s closed the connection", who);
+}
+
+static bool wait_failed(const struct stream *st, enum woke woke, struct fault *why)
+{
+    const char *who = blame_name(st->blame);
+    if (woke == WOKE_CANCELLED)
+        return fault_set(why, BLAME_TIME, 0, "cancelled while waiting for %s", who);
+    return fault_set(why, BLAME_TIME, 0, "%s did not go on in time", who);
+}
+
+static bool wait_readable(struct task *t, struct stream *st, double deadline, struct fault *why)
+{
+    enum woke woke = task_wait(t, &(struct wait){ .readable = &st->watch, .deadline = deadline });
+    return woke == WOKE_READY || wait_failed(st, woke, why);
+}
+
+static bool wait_writable(struct task *t, struct stream *st, double deadline, struct fault *why)
+{
+    enum woke woke = task_wait(t, &(struct wait){ .writable = &st->watch, .deadline = deadline });
+    return woke == WOKE_READY || wait_failed(st, woke, why);
+}
+
+/* ---- reading ------------------------------------------------------------------ */
+
+static size_t room_wanted(const struct stream *st, size_t at_least)
+{
+    size_t len = buf_len(&st->in), total = READ_MORE;
+    if (st->in.cap == 0)
+        return READ_FIRST;
+    if (!st->in_filled) /* what it holds is enough; perhaps it must slide */
+        return MAX(MIN(at_least, st->in.cap - len), (size_t)1);
+    while (total < 2 * len)
+        total *= 2;
+    return total - len;
+}
+
+/* Beyond the limit there is room for what comes behind the last packet. */
+static bool offer_room(struct stream *st, size_t at_least, struct fault *why)
+{
+    size_t most = (size_t)st->in_limit_bytes + READ_MORE, len = buf_len(&st->in);
+    size_t room = room_wanted(st, at_least);
+    if (len < most)
+        room = MIN(room, most - len);
+    return buf_reserve(&st->in, room, most, why);
+}
+
+/* As stream_fill(); errno is set when the result is -1 and the stream broken. */
+static ssize_t receive(struct stream *st)
+{
+    size_t room = buf_room(&st->in);
+    ssize_t n;
+    do
+        n = recv(stream_fd(st), buf_end(&st->in), room, 0);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        buf_wrote(&st->in, (size_t)n);
+        st->received += (uint64_t)n;
+        st->in_filled = (size_t)n == room;
+        return n;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return 0;
+    st->peer_closed = n == 0;
+    st->broken |= n < 0;
+    st->unreadable |= n < 0;
+    return -1;
+}
+
+ssize_t stream_fill(struct stream *st, size_t at_least)
+{
+    if (st->unreadable || st->peer_closed)
+        return -1;
+    if (!offer_room(st, at_least, NULL)) {
+        st->broken = st->unreadable = true;
+        return -1;
+    }
+    return receive(st);
+}
+
+bool stream_need(struct task *t, struct stream *st, size_t n, double deadline, struct fault *why)
+{
+    if (n > st->in_limit_bytes)
+        return fault_set(why, st->blame, TOO_LARGE, "%s sends more than %u bytes in one piece",
+                         blame_name(st->blame), st->in_limit_bytes);
+    while (buf_len(&st->in) < n) {
+        if (st->unreadable || st->peer_closed)
+            return peer_lost(st, 0, why);
+        if (!offer_room(st, n - buf_len(&st->in), why))
+            return false;
+        ssize_t got = receive(st);
+        if (got < 0)
+            return peer_lost(st, errno, why);
+        if (got == 0 && !wait_readable(t, st, deadline, why))
+            return false;
+    }
+    return true;
+}
+
+/* ---- writing ------------------------------------------------------------------- */
+
+static void took(struct stream *st, struct bytes *data, size_t n)
+{
+    size_t from_out = MIN(n, buf_len(&st->out));
+    st->sent += n;
+    buf_skip(&st->out, from_out);
+    *data = bytes_skip(*data, n - from_out);
+}
+
+/* Send what is in `out`, and then `data`, of which it skips what was sent; as
+ * much as the socket takes now.  False when the stream broke; errno is set. */
+static bool send_now(struct stream *st, struct bytes *data)
+{
+    struct bytes out = buf_bytes(&st->out);
+    struct iovec parts[2] = { { (void *)out.data, out.len }, { (void *)data->data, data->len } };
+    struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
+    ssize_t n;
+    if (out.len + data->len == 0)
+        return true;
+    do
+        n = sendmsg(stream_fd(st), &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        took(st, data, (size_t)n);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+        st->broken = true;
+    return !st->broken;
+}
+
+bool stream_try_flush(struct stream *st)
+{
+    return !st->broken && send_now(st, &(struct bytes){ NULL, 0 });
+}
+
+static bool append(struct stream *st, struct bytes data, struct fault *why)
+{
+    if (data.len == 0)
+        return true;
+    if (!buf_reserve(&st->out, data.len, UNSENT_MOST, why))
+        return false;
+    memcpy(buf_end(&st->out), data.data, data.len);
+    buf_wrote(&st->out, data.len);
+    return true;
+}
+
+bool stream_put(struct task *t, struct stream *st, struct bytes data, double deadline,
+                struct fault *why)
+{
+    size_t most = UNSENT_MOST;
+    bool send = data.len >= SEND_DIRECT || buf_len(&st->out) + data.len > most;
+    if (st->broken)
+        return peer_lost(st, 0, why);
+    while (send) {
+        if (!send_now(st, &data))
+            return peer_lost(st, errno, why);
+        send = buf_len(&st->out) + data.len > most;
+        if (send && !wait_writable(t, st, deadline, why))
+            return false;
+        most = UNSENT_LOW;
+    }
+    return append(st, data, why);
+}
+
+bool stream_flush(struct task *t, struct stream *st, double deadline, struct fault *why)
+{
+    if (st->broken)
+        return peer_lost(st, 0, why);
+    for (;;) {
+        if (!stream_try_flush(st))
+            return peer_lost(st, errno, why);
+        if (buf_len(&st->out) == 0)
+            return true;
+        if (!wait_writable(t, st, deadline, why))
+            return false;
+    }
+}
+
+/* ---- the last word --------------------------------------------------------------- */
+
+/* Throw away what comes; true when the peer has closed or is gone. */
+static bool await_close(struct task *t, struct stream *st, double deadline)
+{
+    buf_skip(&st->in, buf_len(&st->in));
+    while (worker_now(task_worker(t)) < deadline) {
+        ssize_t n = stream_fill(st, 1);
+        buf_skip(&st->in, buf_len(&st->in));
+        if (n < 0)
+            return true;
+        if (n > 0)
+            task_breathe(t);
+        else if (!wait_readable(t, st, deadline, NULL))
+            return false;
+    }
+    return false;
+}
+
+void stream_linger(struct task *t, struct stream *st, double linger_s)
+{
+    double start = worker_now(task_worker(t));
+    if (!stream_flush(t, st, start + linger_s / 2, NULL))
+        return;
+    if (await_close(t, st, start + linger_s / 2))
+        return;
+    shutdown(stream_fd(st), SHUT_WR);
+    await_close(t, st, start + linger_s);
+}
