@@ -1,0 +1,113 @@
+/*
+ * charset.c - collations of MariaDB 10.11 and MySQL 9.7, by id and by name.
+ *
+ * The families agree on every id that both have, but for five: what MySQL calls
+ * <charset>_croatian_ci (utf16 122, ucs2 149, utf32 181, utf8mb3 213, utf8mb4 245) is
+ * <charset>_croatian_mysql561_ci in MariaDB, whose own <charset>_croatian_ci has another
+ * id (672, 640, 736, 576, 608).  By id the name is MySQL's, which either family accepts
+ * in SET NAMES; by name the lower id is found, which fits into a login packet.
+ */
+#include "protocol/inside.h"
+
+#include "base/str.h"
+
+#include <pthread.h>
+
+static const struct collation collations[] = {
+#define A(id, charset)       { id, #charset, #charset },
+#define C(id, charset, rest) { id, #charset, #charset "_" #rest },
+#include "protocol/collations.inc"
+#undef A
+#undef C
+};
+
+enum { COLLATIONS = ARRAY_LEN(collations), NAME_MAX_BYTES = 64 };
+
+const struct collation *collation_by_id(unsigned id)
+{
+    size_t low = 0, high = COLLATIONS;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (collations[middle].id == id)
+            return &collations[middle];
+        if (collations[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+/* ---- by name ---- */
+
+static uint16_t by_name[COLLATIONS];
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct collation *x = &collations[*(const uint16_t *)a];
+    const struct collation *y = &collations[*(const uint16_t *)b];
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : (int)x->id - (int)y->id;
+}
+
+static void sort_names(void)
+{
+    for (uint16_t i = 0; i < COLLATIONS; i++)
+        by_name[i] = i;
+    qsort(by_name, COLLATIONS, sizeof by_name[0], compare_names);
+}
+
+/* The first that is not less, so the lowest id among equals. */
+static const struct collation *find_name(const char *name)
+{
+    size_t low = 0, high = COLLATIONS;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(collations[by_name[middle]].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == COLLATIONS || strcmp(collations[by_name[low]].name, name) != 0)
+        return NULL;
+    return &collations[by_name[low]];
+}
+
+const struct collation *collation_by_name(struct bytes name)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static const char old[] = "utf8_", now[] = "utf8mb3_";
+    char folded[NAME_MAX_BYTES + sizeof now];
+    if (name.len > NAME_MAX_BYTES || (name.len > 0 && memchr(name.data, 0, name.len) != NULL))
+        return NULL;
+    must(pthread_once(&once, sort_names) == 0);
+
+    size_t n = 0;
+    if (name.len >= sizeof old - 1 &&
+        bytes_equal_nocase(bytes_of(name.data, sizeof old - 1), bytes_str(old))) {
+        memcpy(folded, now, sizeof now - 1);
+        n = sizeof now - 1;
+        name = bytes_skip(name, sizeof old - 1);
+    }
+    for (size_t i = 0; i < name.len; i++)
+        folded[n++] = (char)ascii_lower(name.data[i]);
+    folded[n] = 0;
+    return find_name(folded);
+}
+
+bool charset_is_tricky(struct bytes charset)
+{
+    static const char *const tricky[] = { "gbk", "sjis", "big5", "cp932", "gb18030" };
+    for (size_t i = 0; i < ARRAY_LEN(tricky); i++)
+        if (bytes_equal_nocase(charset, bytes_str(tricky[i])))
+            return true;
+    return false;
+}
+
+/* Only MySQL has gb18030 (248 to 250) and the UCA 9.0 collations (255 to 323); MariaDB's own
+ * begin at 576. */
+bool collation_known(unsigned id, bool is_mariadb)
+{
+    bool only_mysql = (id >= 248 && id <= 250) || (id >= 255 && id < 576);
+    return collation_by_id(id) != NULL && (is_mariadb ? !only_mysql : id < 576);
+}

@@ -1,0 +1,500 @@
+/*
+ * protocol.h - the MySQL wire, both ends.  No I/O, no clock, no event loop.
+ *
+ * Whatever a peer sends is a view (struct bytes) until one of the readers below
+ * has parsed it through a cursor that cannot leave its bounds.  Readers return
+ * false and fill `why` when the bytes make no sense; they never guess.  Views in
+ * what they give point into what they were given.
+ *
+ * Sources: the protocol chapters of the MySQL Internals documentation
+ * (dev.mysql.com/doc/dev/mysql-server, PAGE_PROTOCOL) and of the MariaDB
+ * Knowledge Base ("Client/Server Protocol").
+ */
+#ifndef PROTOCOL_PROTOCOL_H
+#define PROTOCOL_PROTOCOL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/fault.h"
+
+/* ---- wire.c: integers, length-encoded values, strings ------------------------ */
+
+/* Reads forward; a read past the end gives 0 / an empty view and sets `bad`,
+ * which stays: check once at the end. */
+struct cursor {
+    const uint8_t *at, *end;
+    bool bad;
+};
+
+static inline struct cursor cursor_of(struct bytes b)
+{
+    return (struct cursor){ b.data, b.data != NULL ? b.data + b.len : NULL, false };
+}
+static inline size_t cursor_left(const struct cursor *c)
+{
+    return (size_t)(c->end - c->at);
+}
+uint8_t read_u8(struct cursor *c);
+uint16_t read_u16(struct cursor *c);
+uint32_t read_u24(struct cursor *c);
+uint32_t read_u32(struct cursor *c);
+uint64_t read_u64(struct cursor *c);
+/* 0xFB (NULL) and 0xFF are bad here. */
+uint64_t read_lenenc(struct cursor *c);
+struct bytes read_bytes(struct cursor *c, size_t n);
+struct bytes read_lenenc_bytes(struct cursor *c);
+/* Up to a NUL, which is consumed; bad if there is none. */
+struct bytes read_nul_bytes(struct cursor *c);
+struct bytes read_rest(struct cursor *c);
+
+void write_u8(struct buf *out, uint8_t v);
+void write_u16(struct buf *out, uint16_t v);
+void write_u24(struct buf *out, uint32_t v);
+void write_u32(struct buf *out, uint32_t v);
+void write_u64(struct buf *out, uint64_t v);
+void write_lenenc(struct buf *out, uint64_t v);
+void write_lenenc_bytes(struct buf *out, struct bytes b);
+void write_nul_bytes(struct buf *out, struct bytes b);
+
+/* ---- frame.c: frames and packets ---------------------------------------------- */
+
+enum { FRAME_HEADER = 4, FRAME_MAX = 0xFFFFFF };
+
+static inline uint32_t frame_len(const uint8_t *header)
+{
+    return header[0] | (uint32_t)header[1] << 8 | (uint32_t)header[2] << 16;
+}
+static inline uint8_t frame_seq(const uint8_t *header)
+{
+    return header[3];
+}
+static inline void frame_set_header(uint8_t *header, uint32_t len, uint8_t seq)
+{
+    header[0] = len & 0xFF, header[1] = len >> 8 & 0xFF, header[2] = len >> 16 & 0xFF;
+    header[3] = seq;
+}
+
+/* A small packet written in place: begin, write_*(), end.  `mark` is what begin
+ * returned.  end() fills in the header(s), splitting if the payload reached 16 MiB
+ * - 1, and advances *seq. */
+size_t packet_begin(struct buf *out);
+void packet_end(struct buf *out, size_t mark, uint8_t *seq);
+/* A whole packet from a payload that lies elsewhere; splits as needed. */
+void packet_write(struct buf *out, uint8_t *seq, struct bytes payload);
+
+/* Find the logical packet that begins at the window's front. */
+struct packet {
+    size_t wire_len;          /* with all headers                                  */
+    size_t payload_len;       /* joined                                            */
+    unsigned frames;
+    uint8_t seq;              /* of the first frame                                */
+    uint8_t next_seq;         /* after the last frame                              */
+};
+/* True when the packet is complete in the window; otherwise *need is how many
+ * bytes the window must have before it is worth looking again.  False with
+ * need = 0 and `why` filled (blame CLIENT: a caller that reads from a server changes it)
+ * when frames are out of sequence or payload_len would pass max_payload (code 1153). */
+bool packet_find(struct bytes window, size_t max_payload, struct packet *out, size_t *need,
+                 struct fault *why);
+/* The payload: a view into the window if there is one frame, else joined in the
+ * arena. */
+struct bytes packet_payload(struct bytes window, const struct packet *p, struct arena *a);
+
+/* Reframing: insert bytes into a logical payload that streams by in frames and is too
+ * large to hold.  Fed frame by frame; see frame.c for the picture. */
+struct reframe {
+    uint8_t carry[4096];      /* bytes pushed from one frame into the next          */
+    uint32_t carried;
+    uint32_t growth;          /* inserted bytes, until the first frame counts them  */
+    uint32_t room;            /* bytes that still fit into the frame that leaves    */
+    size_t tail_len;          /* length of an additional last frame, else SIZE_MAX  */
+    uint8_t seq;              /* of the next frame that leaves                      */
+};
+/* Begin: `inserted` (at most sizeof carry) is what the payload grows by. */
+void reframe_begin(struct reframe *r, size_t inserted, uint8_t seq);
+/* A frame of in_len arrives: append the header of the frame that leaves, and what was
+ * carried. */
+void reframe_frame(struct reframe *r, size_t in_len, struct buf *out);
+/* Append bytes of the arriving frame's payload, in parts of any size.  The bytes to
+ * insert are passed likewise, at their place in the first frame. */
+void reframe_pass(struct reframe *r, struct bytes part, struct buf *out);
+
+/* ---- shape.c: capabilities ----------------------------------------------------- */
+
+#define CAP_LONG_PASSWORD 0x00000001u /* MariaDB calls this bit CLIENT_MYSQL */
+#define CAP_FOUND_ROWS 0x00000002u
+#define CAP_LONG_FLAG 0x00000004u
+#define CAP_CONNECT_WITH_DB 0x00000008u
+#define CAP_NO_SCHEMA 0x00000010u
+#define CAP_COMPRESS 0x00000020u
+#define CAP_ODBC 0x00000040u
+#define CAP_LOCAL_FILES 0x00000080u
+#define CAP_IGNORE_SPACE 0x00000100u
+#define CAP_PROTOCOL_41 0x00000200u
+#define CAP_INTERACTIVE 0x00000400u
+#define CAP_SSL 0x00000800u
+#define CAP_IGNORE_SIGPIPE 0x00001000u
+#define CAP_TRANSACTIONS 0x00002000u
+#define CAP_RESERVED 0x00004000u
+#define CAP_SECURE_CONNECTION 0x00008000u
+#define CAP_MULTI_STATEMENTS 0x00010000u
+#define CAP_MULTI_RESULTS 0x00020000u
+#define CAP_PS_MULTI_RESULTS 0x00040000u
+#define CAP_PLUGIN_AUTH 0x00080000u
+#define CAP_CONNECT_ATTRS 0x00100000u
+#define CAP_PLUGIN_AUTH_LENENC 0x00200000u
+#define CAP_EXPIRED_PASSWORDS 0x00400000u
+#define CAP_SESSION_TRACK 0x00800000u
+#define CAP_DEPRECATE_EOF 0x01000000u
+#define CAP_OPTIONAL_METADATA 0x02000000u
+#define CAP_ZSTD 0x04000000u
+#define CAP_QUERY_ATTRIBUTES 0x08000000u
+#define CAP_MFA 0x10000000u
+#define CAP_CAPABILITY_EXTENSION 0x20000000u
+#define CAP_SSL_VERIFY 0x40000000u
+#define CAP_REMEMBER_OPTIONS 0x80000000u
+
+/* What Volvox itself understands on either hop today. */
+#define CAPS_KNOWN                                                                           \
+    (CAP_LONG_PASSWORD | CAP_FOUND_ROWS | CAP_LONG_FLAG | CAP_CONNECT_WITH_DB | CAP_NO_SCHEMA | \
+     CAP_ODBC | CAP_LOCAL_FILES | CAP_IGNORE_SPACE | CAP_PROTOCOL_41 | CAP_INTERACTIVE |      \
+     CAP_IGNORE_SIGPIPE | CAP_TRANSACTIONS | CAP_RESERVED | CAP_SECURE_CONNECTION |           \
+     CAP_MULTI_STATEMENTS | CAP_MULTI_RESULTS | CAP_PS_MULTI_RESULTS | CAP_PLUGIN_AUTH |      \
+     CAP_CONNECT_ATTRS | CAP_PLUGIN_AUTH_LENENC | CAP_SESSION_TRACK | CAP_DEPRECATE_EOF |     \
+     CAP_REMEMBER_OPTIONS)
+/* Flags that change what statements mean: part of a backend's fit. */
+#define CAPS_FIT \
+    (CAP_FOUND_ROWS | CAP_NO_SCHEMA | CAP_ODBC | CAP_LOCAL_FILES | CAP_IGNORE_SPACE |          \
+     CAP_INTERACTIVE | CAP_MULTI_RESULTS | CAP_PS_MULTI_RESULTS)
+
+/* What to offer clients when the servers behind have `server_caps`. */
+uint32_t shape_offer(uint32_t server_caps);
+/* What to ask a server that offered `server_caps`, for a session whose client asked for
+ * `client_caps`: the richest dialect both ends know, plus the client's fit flags. */
+uint32_t shape_ask(uint32_t server_caps, uint32_t client_caps);
+
+#define STATUS_IN_TRANS 0x0001u
+#define STATUS_AUTOCOMMIT 0x0002u
+#define STATUS_MORE_RESULTS 0x0008u
+#define STATUS_CURSOR_EXISTS 0x0040u
+#define STATUS_LAST_ROW_SENT 0x0080u
+#define STATUS_DB_DROPPED 0x0100u
+#define STATUS_NO_BACKSLASH_ESCAPES 0x0200u
+#define STATUS_METADATA_CHANGED 0x0400u
+#define STATUS_PS_OUT_PARAMS 0x1000u
+#define STATUS_IN_TRANS_READONLY 0x2000u
+#define STATUS_SESSION_STATE_CHANGED 0x4000u
+#define STATUS_ANSI_QUOTES 0x8000u    /* MariaDB */
+
+/* ---- greeting.c ---------------------------------------------------------------- */
+
+enum { SCRAMBLE_BYTES = 20 };
+
+struct greeting {
+    struct bytes version;     /* as on the wire: MariaDB's "5.5.5-" stays         */
+    uint32_t thread_id;
+    uint8_t scramble[SCRAMBLE_BYTES];
+    uint32_t caps, mariadb_caps;
+    uint8_t collation;
+    uint16_t status;
+    struct bytes plugin;      /* name                                             */
+};
+/* Payload of a server's first packet.  An ERR packet there (1040, 1129; without
+ * SQLSTATE, since nothing is negotiated) becomes a fault of SERVER with its code. */
+bool greeting_read(struct bytes payload, struct greeting *out, struct fault *why);
+void greeting_write(struct buf *out, uint8_t *seq, const struct greeting *g);
+bool greeting_is_mariadb(const struct greeting *g);
+/* Random bytes without NUL and '$', as servers make them. */
+void scramble_make(uint8_t out[SCRAMBLE_BYTES]);
+/* The same from a secret of the process and a number that is used once: who keeps the secret need not
+ * keep the scramble. */
+void scramble_derive(const uint8_t secret[32], uint32_t number, uint8_t out[SCRAMBLE_BYTES]);
+
+struct login {
+    uint32_t caps, mariadb_caps, max_packet;
+    uint8_t collation;
+    bool is_ssl_request;      /* only the fixed part came                         */
+    struct bytes user, auth, schema, plugin;
+    struct bytes attributes;  /* the key/value block, raw; at most 64 KiB         */
+};
+/* `offered` are the capabilities of our greeting: what the client claims beyond
+ * them is taken out of out->caps.  A client without PROTOCOL_41 is refused (1043). */
+bool login_read(struct bytes payload, uint32_t offered, struct login *out, struct fault *why);
+void login_write(struct buf *out, uint8_t *seq, const struct login *l);
+
+/* COM_CHANGE_USER: payload without the command byte; caps are the session's. */
+struct change_user {
+    struct bytes user, auth, schema, plugin, attributes;
+    uint16_t collation;       /* 0 when not sent */
+};
+bool change_user_read(struct bytes payload, uint32_t caps, struct change_user *out,
+                      struct fault *why);
+
+/* Walk a block of attributes; false at its end or when malformed (at->bad). */
+bool attribute_next(struct cursor *at, struct bytes *name, struct bytes *value);
+
+/* ---- auth*.c -------------------------------------------------------------------- */
+
+enum auth_plugin { AUTH_NATIVE, AUTH_CACHING_SHA2, AUTH_UNKNOWN };
+enum auth_plugin auth_plugin_by_name(struct bytes name);
+struct bytes auth_plugin_name(enum auth_plugin p);
+
+/* What we must know to check a client's password and to log in with it. */
+struct secret {
+    bool has_password;        /* false: the account's password is empty           */
+    uint8_t sha1_twice[20];   /* SHA1(SHA1(password)), what native checks         */
+    uint8_t sha256_twice[32]; /* SHA256(SHA256(password)), what fast sha2 checks  */
+    char *clear;              /* NUL-terminated; owned, secret_release() wipes it */
+    size_t clear_len;
+};
+void secret_from_clear(struct secret *s, struct bytes password);
+void secret_release(struct secret *s);
+
+/* Does the client's first token prove the password?  Constant time; for an unknown
+ * account pass `secret` NULL: the same work is done and the answer is no. */
+bool auth_token_matches(enum auth_plugin p, const uint8_t scramble[SCRAMBLE_BYTES],
+                        struct bytes token, const struct secret *secret);
+/* Does a password that came in clear (TLS, RSA) match?  Likewise. */
+bool auth_clear_matches(struct bytes password, const struct secret *secret);
+/* Our token as a client: at most 32 bytes, returns the length (0 for an empty
+ * password). */
+size_t auth_token_make(enum auth_plugin p, const uint8_t scramble[SCRAMBLE_BYTES],
+                       const struct secret *secret, uint8_t out[32]);
+
+/* AuthSwitchRequest: 0xFE plugin NUL scramble NUL. */
+void auth_switch_write(struct buf *out, uint8_t *seq, enum auth_plugin p,
+                       const uint8_t scramble[SCRAMBLE_BYTES]);
+/* As received: false for the pre-4.1 form (a lone 0xFE) and nonsense. */
+bool auth_switch_read(struct bytes payload, struct bytes *plugin,
+                      uint8_t scramble[SCRAMBLE_BYTES], struct fault *why);
+/* 0x01 more-data. */
+void auth_more_write(struct buf *out, uint8_t *seq, struct bytes data);
+
+enum { SHA2_REQUEST_KEY = 2, SHA2_FAST_OK = 3, SHA2_FULL_AUTH = 4 };
+
+/* A 2048 bit RSA key pair for full authentication without TLS.  Immutable once made;
+ * any thread. */
+struct rsa_key;
+struct rsa_key *rsa_key_new(struct fault *why);               /* takes some 100 ms */
+struct rsa_key *rsa_key_load(const char *pem_file, struct fault *why);
+void rsa_key_free(struct rsa_key *k);
+struct bytes rsa_key_public_pem(const struct rsa_key *k);
+/* The client's encrypted (password NUL) XOR scramble -> password (without NUL) into
+ * `password` (size bytes); returns its length or -1 when it does not decrypt. */
+int rsa_key_decrypt(const struct rsa_key *k, struct bytes cipher,
+                    const uint8_t scramble[SCRAMBLE_BYTES], uint8_t *password, size_t size);
+/* The client's side: encrypt for a server whose public key came as PEM. */
+bool rsa_encrypt_password(struct bytes pem, const uint8_t scramble[SCRAMBLE_BYTES],
+                          const struct secret *secret, struct buf *out, struct fault *why);
+
+/* ---- command.c -------------------------------------------------------------------- */
+
+enum command_code {
+    COM_SLEEP = 0x00, COM_QUIT = 0x01, COM_INIT_DB = 0x02, COM_QUERY = 0x03,
+    COM_FIELD_LIST = 0x04, COM_CREATE_DB = 0x05, COM_DROP_DB = 0x06, COM_REFRESH = 0x07,
+    COM_SHUTDOWN = 0x08, COM_STATISTICS = 0x09, COM_PROCESS_INFO = 0x0A, COM_CONNECT = 0x0B,
+    COM_PROCESS_KILL = 0x0C, COM_DEBUG = 0x0D, COM_PING = 0x0E, COM_TIME = 0x0F,
+    COM_DELAYED_INSERT = 0x10, COM_CHANGE_USER = 0x11, COM_BINLOG_DUMP = 0x12,
+    COM_TABLE_DUMP = 0x13, COM_CONNECT_OUT = 0x14, COM_REGISTER_SLAVE = 0x15,
+    COM_STMT_PREPARE = 0x16, COM_STMT_EXECUTE = 0x17, COM_STMT_SEND_LONG_DATA = 0x18,
+    COM_STMT_CLOSE = 0x19, COM_STMT_RESET = 0x1A, COM_SET_OPTION = 0x1B, COM_STMT_FETCH = 0x1C,
+    COM_DAEMON = 0x1D, COM_BINLOG_DUMP_GTID = 0x1E, COM_RESET_CONNECTION = 0x1F,
+    COM_STMT_BULK_EXECUTE = 0xFA
+};
+const char *command_name(uint8_t code);      /* "Query", "Execute", ... as SHOW PROCESSLIST; or NULL */
+
+/* What answers a command. */
+enum response_kind {
+    RESPONSE_NONE,            /* nothing: STMT_CLOSE, SEND_LONG_DATA, QUIT             */
+    RESPONSE_OK,              /* one OK, EOF or ERR packet                             */
+    RESPONSE_RESULT,          /* OK, ERR, LOCAL INFILE, result sets, more results      */
+    RESPONSE_PREPARE,         /* prepare OK with definitions, or ERR                   */
+    RESPONSE_FIELDS,          /* column definitions until EOF, or ERR                  */
+    RESPONSE_ROWS,            /* rows until EOF, or ERR (FETCH)                        */
+    RESPONSE_STRING,          /* one packet, free text, or ERR (STATISTICS)            */
+};
+/* CHANGE_USER is called RESPONSE_OK, but an authentication may come before. */
+enum response_kind command_response(uint8_t code);
+
+/* ---- reply.c: OK, ERR, EOF ---------------------------------------------------------- */
+
+struct ok {
+    uint64_t affected, insert_id;
+    uint16_t status, warnings;
+    struct bytes info;        /* human-readable                                    */
+    struct bytes track;       /* session state block without its length, maybe empty */
+};
+/* Payload of an OK packet, header 0x00 or 0xFE; caps as negotiated where it came from. */
+bool ok_read(struct bytes payload, uint32_t caps, struct ok *out, struct fault *why);
+/* As an OK packet of the given header (0x00, or 0xFE at the end of rows under
+ * DEPRECATE_EOF); fields as `caps` allow. */
+void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint32_t caps);
+void eof_write(struct buf *out, uint8_t *seq, uint16_t status, uint16_t warnings);
+/* The end of rows in the client's dialect: ok_write(0xFE) or eof_write. */
+void end_of_rows_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint32_t caps);
+
+struct err {
+    uint16_t code;
+    char sqlstate[6];         /* "" when none was sent */
+    struct bytes text;
+};
+bool err_read(struct bytes payload, struct err *out, struct fault *why);
+void err_write(struct buf *out, uint8_t *seq, unsigned code, const char *sqlstate,
+               struct bytes text, uint32_t caps);
+
+/* Session state changes, one after the other. */
+enum track_type { TRACK_SYSVAR, TRACK_SCHEMA, TRACK_STATE, TRACK_GTID, TRACK_TRX_CHARACTERISTICS,
+                  TRACK_TRX_STATE };
+struct track {
+    uint8_t type;             /* enum track_type, or one we don't know             */
+    struct bytes name;        /* SYSVAR only                                       */
+    struct bytes value;       /* SYSVAR value, schema, "1"/"0", gtid, text, flags  */
+    struct bytes raw;         /* the whole entry, to forward it                    */
+};
+/* False at the end or when malformed (at->bad).  A SYSVAR entry may hold several
+ * name/value pairs; each is given on its own (`raw` only with the first, else empty). */
+struct track_walk {
+    struct cursor at;         /* entries              */
+    struct cursor pairs;      /* inside a SYSVAR entry */
+};
+void track_begin(struct track_walk *w, struct bytes track);
+bool track_next(struct track_walk *w, struct track *out);
+/* Append one entry of name and value / of one value. */
+void track_write_sysvar(struct buf *out, struct bytes name, struct bytes value);
+void track_write(struct buf *out, enum track_type type, struct bytes value);
+
+/* ---- response.c: where a response ends ---------------------------------------------- */
+
+/* Follows the bytes that a server sends for one command, frame by frame, without
+ * holding them.  The caller shows it what lies in its buffer; the machine says how much
+ * of that is of no interest (rows, definitions: pass on as they are) and stops at every
+ * packet that means something. */
+struct response {
+    uint8_t kind;             /* enum response_kind                               */
+    uint8_t stage;            /* inside response.c                                */
+    uint8_t seq_shift;        /* added to the sequence number of what passes; the caller
+                                 raises it when it inserts a packet              */
+    uint8_t next_seq;         /* expected from the server                         */
+    bool long_packet;         /* the last frame was full: the packet goes on      */
+    bool binary;              /* rows come in the binary format                   */
+    uint32_t caps;            /* negotiated with the server                       */
+    uint64_t frame_left;      /* bytes of the present frame still to pass         */
+    uint64_t definitions_left;
+    uint16_t prepare_columns; /* definitions after those of the parameters        */
+    uint64_t rows;            /* of all result sets                               */
+    uint64_t bytes;           /* of the whole response                            */
+};
+
+enum response_step {
+    STEP_MORE,                /* the window must have `need` bytes                         */
+    STEP_PASS,                /* `len` bytes: pass on as they are (headers are already
+                                 renumbered in place by seq_shift)                         */
+    STEP_COLUMNS_END,         /* definitions are over; under DEPRECATE_EOF nothing was sent
+                                 (len 0), else `len` bytes of EOF packet.  Not told when a
+                                 cursor was opened: then END_OF_ROWS follows at once       */
+    STEP_OK,                  /* an OK packet, `len` bytes: end of the response, or of one
+                                 result if STATUS_MORE_RESULTS                             */
+    STEP_END_OF_ROWS,         /* OK (0xFE) or EOF at the end of rows; as above.  Trust `last`,
+                                 not the status: without DEPRECATE_EOF MySQL leaves out
+                                 MORE_RESULTS behind OUT parameters                        */
+    STEP_ERR,                 /* the end                                                   */
+    STEP_INFILE,              /* the server asks for a file; the payload is 0xFB name.  The
+                                 response goes on after the upload: response_after_infile() */
+    STEP_PREPARED,            /* prepare OK: payload is 0x00 id columns params 0 warnings  */
+    STEP_BAD,                 /* the server broke the protocol: `why` says how             */
+};
+struct response_found {
+    size_t len;               /* bytes at the front of the window this step is about */
+    size_t need;              /* with STEP_MORE                                      */
+    uint8_t *payload;         /* of a packet that means something: inside the window */
+    size_t payload_len;
+    uint8_t seq;              /* the packet's number, seq_shift included             */
+    bool last;                /* after this step the response is over                */
+};
+
+/* `caps` as negotiated with the server; first_seq is 1 for an ordinary command. */
+void response_begin(struct response *r, enum response_kind kind, uint32_t caps, uint8_t first_seq);
+/* Look at the window (len may be 0).  Packets that mean something are required
+ * whole in the window, up to 1 MiB; longer ones are STEP_BAD.  After any step but
+ * STEP_MORE the caller drops `len` bytes from the window and calls again unless
+ * `last`.  For one-packet answers that end with OK/EOF/ERR the step is STEP_OK or
+ * STEP_ERR; RESPONSE_STRING passes its packet with STEP_PASS and last. */
+enum response_step response_next(struct response *r, uint8_t *window, size_t len,
+                                 struct response_found *found, struct fault *why);
+/* The upload is done, the server's next packet has this number. */
+void response_after_infile(struct response *r, uint8_t next_seq);
+
+/* ---- rows.c: definitions and rows, for answers of our own and for tests --------------- */
+
+enum { TYPE_LONGLONG = 0x08, TYPE_VAR_STRING = 0xFD };
+struct column {
+    struct bytes schema, table, org_table, name, org_name;
+    uint16_t charset;
+    uint32_t length;
+    uint8_t type;
+    uint16_t flags;
+    uint8_t decimals;
+};
+bool column_read(struct bytes payload, struct column *out, struct fault *why);
+void column_write(struct buf *out, uint8_t *seq, const struct column *c);
+void column_count_write(struct buf *out, uint8_t *seq, uint64_t count);
+/* A text row; values with data NULL are NULL. */
+void text_row_write(struct buf *out, uint8_t *seq, const struct bytes *values, size_t count);
+/* At most `count` values; false if the row has not exactly that many. */
+bool text_row_read(struct bytes payload, struct bytes *values, size_t count, struct fault *why);
+
+/* ---- prepare.c: PREPARE and EXECUTE ------------------------------------------------------ */
+
+struct prepared {
+    uint32_t id;
+    uint16_t columns, params, warnings;
+};
+bool prepared_read(struct bytes payload, struct prepared *out, struct fault *why);
+
+/* The front of COM_STMT_EXECUTE's payload (command byte included). */
+struct execute {
+    uint32_t id;
+    uint8_t flags;            /* cursor type                                          */
+    uint32_t iterations;
+    bool types_sent;          /* new_params_bound_flag                                */
+    struct bytes types;       /* 2 bytes a parameter, when sent                       */
+    size_t bound_flag_at;     /* offset of new_params_bound_flag, 0 if there are no
+                                 parameters                                           */
+};
+/* `payload` may be only the first part of a long packet, as long as the fixed part,
+ * the NULL bitmap and the types are in it. */
+bool execute_read(struct bytes payload, unsigned params, struct execute *out, struct fault *why);
+enum { EXECUTE_FIXED_BYTES = 10 };     /* command, id, flags, iterations */
+
+/* ---- charset.c --------------------------------------------------------------------------- */
+
+struct collation {
+    uint16_t id;
+    const char *charset, *name;
+};
+/* NULL when unknown. */
+const struct collation *collation_by_id(unsigned id);
+const struct collation *collation_by_name(struct bytes name);
+/* Does a server of this family (MariaDB 10.11, MySQL 9.7) have it?  Servers silently take
+ * their default for a login with an id that they don't have. */
+bool collation_known(unsigned id, bool is_mariadb);
+/* Charsets whose second byte may be an ASCII character (gbk, sjis, big5, cp932, gb18030):
+ * the lexer must know. */
+bool charset_is_tricky(struct bytes charset);
+
+/* ---- sqlstate.c --------------------------------------------------------------------------- */
+
+/* Error numbers we send, by the server's own names. */
+enum {
+    ER_CON_COUNT_ERROR = 1040, ER_OUT_OF_RESOURCES = 1041, ER_HANDSHAKE_ERROR = 1043,
+    ER_DBACCESS_DENIED = 1044, ER_ACCESS_DENIED = 1045, ER_NO_DB = 1046, ER_UNKNOWN_COM = 1047,
+    ER_BAD_DB = 1049, ER_SERVER_SHUTDOWN = 1053, ER_UNKNOWN_ERROR = 1105, ER_MALFORMED_PACKET = 1835,
+    ER_PACKET_TOO_LARGE = 1153, ER_PACKETS_OUT_OF_ORDER = 1156, ER_NET_READ_ERROR = 1158,
+    ER_UNKNOWN_STMT = 1243, ER_QUERY_INTERRUPTED = 1317, ER_CONNECTION_KILLED = 1927,
+    CR_SERVER_LOST = 2013, ER_CLIENT_INTERACTION_TIMEOUT = 4031
+};
+/* "HY000" for those not in the table. */
+const char *sqlstate_of(unsigned code);
+
+#endif
