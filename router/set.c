@@ -1,0 +1,189 @@
+/*
+ * set.c - the many statements that begin with SET.
+ *
+ * A list of assignments, each for itself: one that reaches beyond the session, or
+ * that the servers do not report, makes the whole statement one for the primary.
+ */
+#include "router/inside.h"
+
+static bool at_assign(const struct part *p)
+{
+    return p->token.punct == '=' || (p->token.punct == ':' && p->token.text.len == 2);
+}
+
+/* SET STATEMENT a = 1, b = 2 FOR ...: to the first token behind FOR. */
+static bool skip_to_statement(struct part *p)
+{
+    unsigned depth = p->depth;
+    while (part_next(p)) {
+        part_see(p);
+        if (part_at(p, KEYWORD_FOR) && p->depth == depth) {
+            part_next(p);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A value up to the next comma outside of parentheses.  What calls or selects
+ * something could do anything; a plain expression can't. */
+static void read_value(struct part *p)
+{
+    unsigned depth = p->depth;
+    for (; !part_at_end(p); part_next(p)) {
+        if (p->token.punct == ',' && p->depth == depth)
+            return;
+        if (p->token.punct == '(')
+            p->needs_primary = true;
+        part_see(p);
+    }
+}
+
+/* Only a value that certainly keeps autocommit on lets the statement run anywhere:
+ * with it off, what follows must be on the primary. */
+static void read_autocommit_value(struct part *p)
+{
+    struct token first = p->token;
+    read_value(p);
+    bool is_single = p->last.text.data == first.text.data;
+    bool is_on =
+        name_is(first.text, "1") || name_is(first.text, "on") || name_is(first.text, "true");
+    if (!is_single || !is_on)
+        p->needs_primary = true;
+}
+
+/* The current token is behind the name, or its first piece (blanks can stand around
+ * the dots of scope.name). */
+static void read_assigned(struct part *p)
+{
+    while (!part_at_end(p) && !at_assign(p)) {
+        if (p->token.kind != TOKEN_WORD && p->token.kind != TOKEN_QUOTED_NAME &&
+            p->token.punct != '.')
+            p->in_doubt = true;
+        part_next(p);
+    }
+    bool is_autocommit =
+        p->last.kind != TOKEN_USER_VAR && name_is(system_var_name(p->last.text), "autocommit");
+    part_next(p);
+    if (is_autocommit)
+        read_autocommit_value(p);
+    else
+        read_value(p);
+}
+
+/* @@scope.name, as far as the lexer took it for one piece. */
+static bool has_scope(struct bytes text, const char *scope)
+{
+    size_t len = strlen(scope);
+    return text.len >= len && name_is(bytes_of(text.data, len), scope) &&
+           (text.len == len || text.data[len] == '.');
+}
+
+static void read_system_var(struct part *p)
+{
+    struct bytes text = p->token.text;
+    if (has_scope(text, "global") || has_scope(text, "persist") || has_scope(text, "persist_only"))
+        p->effects |= EFFECT_SET_GLOBAL;
+    part_next(p);
+    read_assigned(p);
+}
+
+/* SET [SESSION] TRANSACTION ...; without a scope it is for the next transaction only. */
+static void read_transaction(struct part *p, bool is_one_shot)
+{
+    if (is_one_shot)
+        p->needs_primary = true;
+    while (part_next(p))
+        part_see(p);
+}
+
+static void read_scoped(struct part *p, bool is_session)
+{
+    if (!is_session)
+        p->effects |= EFFECT_SET_GLOBAL;
+    part_next(p);
+    if (part_at(p, KEYWORD_TRANSACTION)) {
+        read_transaction(p, false);
+        return;
+    }
+    part_next(p);
+    read_assigned(p);
+}
+
+/* NAMES utf8mb4 COLLATE ..., CHARACTER SET utf8mb4: the servers report them. */
+static void read_charset(struct part *p)
+{
+    while (part_next(p) && p->token.punct != ',')
+        part_see(p);
+}
+
+static void read_resource(struct part *p)
+{
+    p->effects |= EFFECT_RESOURCE_GROUP;
+    part_next(p);
+    part_see_rest(p);
+}
+
+static void read_assignment(struct part *p)
+{
+    switch ((unsigned)p->token.keyword) {
+    case KEYWORD_NAMES:
+    case KEYWORD_CHARSET:
+    case KEYWORD_CHARACTER:
+        read_charset(p);
+        return;
+    case KEYWORD_GLOBAL:
+    case KEYWORD_PERSIST:
+    case KEYWORD_PERSIST_ONLY:
+        read_scoped(p, false);
+        return;
+    case KEYWORD_SESSION:
+    case KEYWORD_LOCAL:
+        read_scoped(p, true);
+        return;
+    case KEYWORD_TRANSACTION:
+        read_transaction(p, true);
+        return;
+    case KEYWORD_ROLE:
+        p->effects |= EFFECT_ROLE;
+        part_see_rest(p);
+        return;
+    case KEYWORD_RESOURCE:
+        read_resource(p);
+        return;
+    case KEYWORD_PASSWORD:
+    case KEYWORD_DEFAULT:
+        p->verb = VERB_ADMIN;
+        p->needs_primary = true;
+        p->calls = CALLS_NONE;
+        part_see_rest(p);
+        return;
+    default:
+        break;
+    }
+    if (p->token.kind == TOKEN_USER_VAR)
+        p->effects |= EFFECT_USER_VAR;
+    else if (p->token.kind != TOKEN_WORD && p->token.kind != TOKEN_QUOTED_NAME)
+        p->in_doubt = true;
+    part_next(p);
+    read_assigned(p);
+}
+
+bool set_read(struct part *p)
+{
+    if (part_at(p, KEYWORD_STATEMENT) && skip_to_statement(p))
+        return true;
+    p->verb = VERB_SET;
+    p->reads_only = true;
+    if (part_at_end(p))
+        p->in_doubt = true;
+    while (!part_at_end(p)) {
+        if (p->token.kind == TOKEN_SYSTEM_VAR)
+            read_system_var(p);
+        else
+            read_assignment(p);
+        if (!part_at_end(p))
+            part_next(p); /* the comma */
+    }
+    return false;
+}

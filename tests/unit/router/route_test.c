@@ -1,0 +1,115 @@
+/* What the table of cases can't say: names, messages, orders of precedence. */
+#include "router/router.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const struct facts at_rest = { .autocommit = true, .splits_reads = true };
+
+static struct statement read_sql(const char *sql)
+{
+    const struct lexer_mode mode = { .version = 90704 };
+    struct statement st;
+    statement_read(bytes_str(sql), &mode, &st);
+    return st;
+}
+
+static void a_bad_hint_is_refused_with_what_is_possible(void **state)
+{
+    (void)state;
+    struct statement st = read_sql("/* volvox: mas\x01ter */ select 1");
+    struct plan plan;
+    struct fault why = FAULT_NONE;
+    assert_false(route(&at_rest, &st, &plan, &why));
+    assert_int_equal(why.blame, BLAME_POLICY);
+    assert_non_null(strstr(why.text, "mas?ter"));
+    assert_non_null(strstr(why.text, "server=NAME"));
+}
+
+static void a_long_bad_hint_is_cut(void **state)
+{
+    (void)state;
+    char sql[400] = "/* volvox: ";
+    memset(sql + 11, 'x', 300);
+    snprintf(sql + 311, sizeof(sql) - 311, " */ select 1");
+    struct statement st = read_sql(sql);
+    struct plan plan;
+    struct fault why = FAULT_NONE;
+    assert_false(route(&at_rest, &st, &plan, &why));
+    assert_non_null(strstr(why.text, "xxx..."));
+    assert_non_null(strstr(why.text, "one per statement"));
+}
+
+static void a_write_for_a_replica_is_refused_with_its_reason(void **state)
+{
+    (void)state;
+    struct statement st = read_sql("/* volvox: replica */ delete from t");
+    struct plan plan;
+    struct fault why = FAULT_NONE;
+    assert_false(route(&at_rest, &st, &plan, &why));
+    assert_int_equal(why.blame, BLAME_POLICY);
+    assert_non_null(strstr(why.text, "(write)"));
+}
+
+static void a_fault_may_have_nobody_to_tell(void **state)
+{
+    (void)state;
+    struct statement st = read_sql("/* volvox: x */ select 1");
+    struct plan plan;
+    assert_false(route(&at_rest, &st, &plan, NULL));
+}
+
+static void every_name_is_a_word(void **state)
+{
+    (void)state;
+    for (int i = 0; i <= WHY_EMPTY; i++)
+        assert_string_not_equal(route_why_name((enum route_why)i), "?");
+    for (int i = 0; i <= VERB_OTHER; i++)
+        assert_string_not_equal(verb_name((enum verb)i), "?");
+    for (int i = 0; i <= ROLE_SAME; i++)
+        assert_string_not_equal(role_name((enum role)i), "?");
+    assert_string_equal(verb_name((enum verb)999), "?");
+}
+
+static void effects_are_printed_with_commas(void **state)
+{
+    (void)state;
+    char out[100];
+    effects_print(0, out, sizeof(out));
+    assert_string_equal(out, "");
+    effects_print(EFFECT_LOCKING_READ | EFFECT_MULTI, out, sizeof(out));
+    assert_string_equal(out, "locking read, several statements");
+    effects_print(EFFECT_INSTANCE_LOCK, out, sizeof(out));
+    assert_string_equal(out, "instance lock");
+}
+
+static void effects_that_do_not_fit_are_cut(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 300; size++) {
+        char *out = malloc(size); /* exact, for the sanitizer */
+        effects_print(UINT32_MAX, out, size);
+        assert_true(strlen(out) < size);
+        free(out);
+    }
+    char untouched = 'x';
+    effects_print(UINT32_MAX, &untouched, 0);
+    assert_int_equal(untouched, 'x');
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bad_hint_is_refused_with_what_is_possible),
+        cmocka_unit_test(a_long_bad_hint_is_cut),
+        cmocka_unit_test(a_write_for_a_replica_is_refused_with_its_reason),
+        cmocka_unit_test(a_fault_may_have_nobody_to_tell),
+        cmocka_unit_test(every_name_is_a_word),
+        cmocka_unit_test(effects_are_printed_with_commas),
+        cmocka_unit_test(effects_that_do_not_fit_are_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
