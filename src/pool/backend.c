@@ -1,0 +1,246 @@
+/* backend.c - places and legal steps, commands of our own, closing; see pool.h. */
+#include "pool/inside.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+static const bool legal_step[5][5] = {
+    [BACKEND_OPENING] = { [BACKEND_IDLE] = true, [BACKEND_LEASED] = true, [BACKEND_IN_MAIL] = true,
+                          [BACKEND_CLOSING] = true },
+    [BACKEND_IDLE] = { [BACKEND_OPENING] = true, [BACKEND_LEASED] = true, [BACKEND_CLOSING] = true },
+    [BACKEND_LEASED] = { [BACKEND_OPENING] = true, [BACKEND_CLOSING] = true },
+    [BACKEND_IN_MAIL] = { [BACKEND_OPENING] = true, [BACKEND_CLOSING] = true },
+    [BACKEND_CLOSING] = { false },
+};
+
+static void account(struct backend *be, enum backend_place place, int n)
+{
+    struct counters *c = worker_counters(be->pool->pools->worker);
+    if (place == BACKEND_IDLE) {
+        be->pool->n_idle += (unsigned)n;
+        gauge_add(&c->backends_idle, n);
+    } else if (place != BACKEND_IN_MAIL) {
+        be->pool->n_held += (unsigned)n;
+    }
+    if (place == BACKEND_LEASED) {
+        gauge_add(&c->backends_leased, n);
+        atomic_fetch_add_explicit(&be->server->in_use, (unsigned)n, memory_order_relaxed);
+    }
+}
+
+void backend_move(struct backend *be, enum backend_place to)
+{
+    must(legal_step[be->place][to]);
+    account(be, be->place, -1);
+    list_leave(&be->link);
+    be->place = to;
+    account(be, to, 1);
+    if (to == BACKEND_IDLE)
+        list_push_front(&be->pool->idle, &be->link);
+    if (to != BACKEND_LEASED) {
+        be->holder = NULL;
+        be->holder_id = 0;
+        be->lost = NULL;
+        be->wanted = NULL;
+    }
+}
+
+bool backend_is_fresh(const struct backend *be, const struct settings *limits)
+{
+    return !be->pool->retired && !be->pool->pools->draining &&
+           !atomic_load_explicit(&be->server->draining, memory_order_relaxed) &&
+           (be->expires_us == 0 || clock_us() < be->expires_us) &&
+           (limits->pool_max_commands == 0 || be->commands < limits->pool_max_commands);
+}
+
+/* A goodbye lets the server close first, so TIME_WAIT is not ours; closing right after it is fine
+ * because the server answers COM_QUIT with its own FIN, not data. */
+struct goodbye {
+    struct stream stream;
+    struct server *server;
+};
+
+static void say_goodbye(struct task *t, void *arg)
+{
+    struct goodbye *g = arg;
+    stream_linger(t, &g->stream, 2.0);
+    stream_close(&g->stream);
+    server_drop(g->server);
+    mem_free(g);
+}
+
+/* Hand the descriptor to a short task that waits for the server's FIN; without one (no stack to
+ * lend) close at once. */
+static void quit(struct backend *be)
+{
+    struct worker *w = be->pool->pools->worker;
+    int fd = stream_fd(&be->stream);
+    backend_write(be, COM_QUIT, BYTES_NONE);
+    if (be->stream.broken || be->stream.peer_closed || !stream_try_flush(&be->stream) ||
+        buf_len(&be->stream.out) > 0) {
+        stream_close(&be->stream);
+        return;
+    }
+    struct goodbye *g = mem_zalloc(sizeof *g);
+    stream_leave_worker(&be->stream);
+    stream_open(&g->stream, w, fd, BLAME_SERVER);
+    be->stream.watch.on_read.fd = be->stream.watch.on_write.fd = -1;
+    stream_close(&be->stream);
+    g->server = server_take(be->server);
+    if (task_start(w, "goodbye", say_goodbye, g))
+        return;
+    stream_close(&g->stream);
+    server_drop(g->server);
+    mem_free(g);
+}
+
+static void dispose(struct backend *be)
+{
+    count(be->pool->pools->worker, backends_closed);
+    list_leave(&be->all);
+    backend_statements_forget(be);
+    state_drop(be->state);
+    server_drop(be->server);
+    mem_free(be);
+}
+
+void backend_close(struct backend *be, const char *why)
+{
+    struct worker *w = be->pool->pools->worker;
+    struct server *server = server_take(be->server);
+    log_debug("backend closed", "server=%s thread=%u why=%s commands=%llu", server->name, be->thread_id,
+              log_quote(bytes_str(why)), (unsigned long long)be->commands);
+    backend_move(be, BACKEND_CLOSING);
+    account(be, BACKEND_CLOSING, -1);
+    quit(be);
+    dispose(be);
+    lend_slot(server, w);
+    server_drop(server);
+}
+
+void backend_discard(struct backend *be)
+{
+    backend_move(be, BACKEND_CLOSING);
+    account(be, BACKEND_CLOSING, -1);
+    stream_close(&be->stream);
+    dispose(be);
+}
+
+void backend_write(struct backend *be, uint8_t command, struct bytes argument)
+{
+    uint8_t seq = 0;
+    size_t mark = packet_begin(&be->stream.out);
+    write_u8(&be->stream.out, command);
+    buf_add(&be->stream.out, argument);
+    packet_end(&be->stream.out, mark, &seq);
+}
+
+/* Read one packet whole: `*p` says where it lies in stream.in; the caller skips it. */
+static bool need_packet(struct task *t, struct backend *be, struct packet *p, double deadline,
+                        struct fault *why)
+{
+    size_t need = FRAME_HEADER;
+    while (stream_need(t, &be->stream, need, deadline, why)) {
+        struct fault bad = FAULT_NONE;
+        if (packet_find(buf_bytes(&be->stream.in), 1 << 20, p, &need, &bad))
+            return true;
+        if (need == 0)
+            return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s: %s",
+                             be->server->name, bad.text);
+    }
+    return false;
+}
+
+/* Read one packet; the payload is a copy in the task's arena. */
+static bool read_packet(struct task *t, struct backend *be, struct bytes *payload, double deadline,
+                        struct fault *why)
+{
+    struct packet p;
+    if (!need_packet(t, be, &p, deadline, why))
+        return false;
+    struct bytes in = buf_bytes(&be->stream.in);
+    *payload = arena_copy(task_arena(t), packet_payload(in, &p, task_arena(t)));
+    buf_skip(&be->stream.in, p.wire_len);
+    return true;
+}
+
+static bool nonsense(const struct backend *be, struct fault *why)
+{
+    return fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
+                     "volvox: server %s gave an answer that makes no sense", be->server->name);
+}
+
+/* What is neither OK nor a result set. */
+static bool refused(const struct backend *be, struct bytes payload, struct fault *why)
+{
+    struct err err;
+    if (payload.len == 0 || payload.data[0] != 0xFF || !err_read(payload, &err, why))
+        return nonsense(be, why);
+    return fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
+}
+
+static bool read_answer(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    struct bytes payload;
+    if (!read_packet(t, be, &payload, deadline, why))
+        return false;
+    if (payload.len > 0 && (payload.data[0] == 0x00 || payload.data[0] == 0xFE))
+        return true;
+    return refused(be, payload, why);
+}
+
+bool backend_settle_owed(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    bool accepted = true;
+    struct fault later;
+    if (!stream_flush(t, &be->stream, deadline, why))
+        return false;
+    while (be->n_owed > 0) {
+        struct fault *first = accepted ? why : &later;
+        bool ok = read_answer(t, be, deadline, first);
+        if (!ok && first->blame != BLAME_QUERY) {
+            if (first != why)
+                *why = later;
+            return false;
+        }
+        accepted &= ok;
+        be->state_in_doubt |= !ok;
+        be->n_owed--;
+        memmove(be->owed, be->owed + 1, be->n_owed * sizeof be->owed[0]);
+    }
+    return accepted;
+}
+
+bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
+                 double deadline, struct fault *why)
+{
+    must(be->n_owed == 0);
+    backend_write(be, command, argument);
+    return stream_flush(t, &be->stream, deadline, why) && read_answer(t, be, deadline, why);
+}
+
+bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
+                     size_t n, struct fault *why)
+{
+    struct bytes payload;
+    double deadline = worker_now(task_worker(t)) + 10;
+    bool has_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
+    must(be->n_owed == 0);
+    backend_write(be, COM_QUERY, sql);
+    if (!stream_flush(t, &be->stream, deadline, why) || !read_packet(t, be, &payload, deadline, why))
+        return false;
+    if (payload.len != 1 || payload.data[0] != n)
+        return refused(be, payload, why);
+    for (size_t i = 0; i < n + has_eof; i++)
+        if (!read_packet(t, be, &payload, deadline, why))
+            return false;
+    if (!read_packet(t, be, &payload, deadline, why))
+        return false;
+    if (!text_row_read(payload, values, n, why))
+        return nonsense(be, why);
+    return read_packet(t, be, &payload, deadline, why) &&
+           ((payload.len > 0 && payload.data[0] == 0xFE) || nonsense(be, why));
+}

@@ -1,0 +1,122 @@
+/*
+ * inside.h - what the files of pool/ share.
+ */
+#ifndef POOL_INSIDE_H
+#define POOL_INSIDE_H
+
+#include "pool/pool.h"
+
+/* ---- intern.c ---- */
+
+struct intern_table {
+    pthread_mutex_t lock;
+    struct map map;               /* key -> struct interned */
+    void (*free_one)(struct interned *in);
+};
+#define INTERN_TABLE(free_fn) { PTHREAD_MUTEX_INITIALIZER, { NULL, 0, 0 }, free_fn }
+
+/* The interned thing with this key and a reference, or what make(arg, key) gives (with
+ * `count` and `table` still unset and a `key` of its own). */
+struct interned *intern_get(struct intern_table *t, struct bytes key,
+                            struct interned *(*make)(void *arg, struct bytes key), void *arg);
+void intern_take(struct interned *in);
+void intern_drop(struct interned *in);
+
+/* ---- pool.c ---- */
+
+/* The connections of one worker to one server for one account and fit. */
+struct pool {
+    struct pools *pools;
+    struct server *server;        /* counted                                              */
+    char *user;                   /* on the servers                                       */
+    struct secret secret;         /* our own copy                                         */
+    uint32_t fit;
+    bool retired;                 /* its server or account is gone: nothing goes back      */
+    struct list idle;             /* most recently used first                             */
+    unsigned n_idle, n_held;      /* idle / leased, opening or being reset                 */
+    unsigned n_taking;            /* tasks inside pool_take()                             */
+    uint16_t collation;           /* of the last login, for connections kept in reserve    */
+    unsigned warming;             /* tasks opening connections for min_idle                */
+    struct bytes key;             /* in pools->by_key                                     */
+};
+
+/* All pools of one worker. */
+struct pools {
+    struct worker *worker;
+    struct worker *const *workers;
+    unsigned n_workers;
+    struct map by_key;
+    struct list all;              /* of backend.all: every backend of this worker         */
+    uint64_t last_ticket;
+    ev_timer sweep;
+    bool draining;
+};
+
+static inline struct pools *worker_pools(const struct worker *w)
+{
+    return worker_part(w, PART_POOL);
+}
+struct pool *pool_get(struct pools *ps, const struct lease_terms *terms);
+/* As pool_take(), from one pool; `collation` to log in with. */
+struct backend *pool_take_from(struct task *t, struct pool *p, const struct lease_terms *terms,
+                               double deadline, struct fault *why);
+/* Put a backend that fits the next session to its idle list, or close it if it is of no
+ * more use; nobody waits for it. */
+void pool_keep(struct backend *be);
+/* Ask idle holders of this worker that can do without, until nobody waits for the server. */
+void pool_ask_holders(struct pools *ps, struct server *server);
+/* Take the longest idle backend of this worker to the server (OPENING then), or NULL. */
+struct backend *pool_oldest_idle(struct pools *ps, struct server *server);
+
+/* ---- backend.c ---- */
+
+void backend_move(struct backend *be, enum backend_place to);
+/* Close and free; tells the server's queue that a connection may be made.  The caller holds it. */
+void backend_close(struct backend *be, const char *why);
+/* The same without a goodbye, in the middle of whatever it is doing; its place at the server stays
+ * taken: the caller's now. */
+void backend_discard(struct backend *be);
+/* Worth keeping: neither too old nor used up, its server not draining, its pool not retired. */
+bool backend_is_fresh(const struct backend *be, const struct settings *limits);
+void backend_statements_forget(struct backend *be);
+
+/* ---- connect.c ---- */
+
+/* Dial and log in.  The caller raised server.open (server_may_open) and keeps that right when
+ * this fails.  Leased to nobody yet: OPENING. */
+struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation, double deadline,
+                             struct fault *why);
+/* Switch our trackers on; the answer is owed when !wait. */
+bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why);
+
+/* ---- lend.c ---- */
+
+/* Who waits for a connection to a server; lives on the waiting task's stack, linked in
+ * server->wants under its mutex. */
+struct want {
+    struct list link;
+    struct worker *worker;
+    struct task *task;
+    struct pool *pool;            /* of its worker                                        */
+    struct state *state;          /* reachable from what it is given                      */
+    struct backend *got;          /* filled ...                                           */
+    bool may_open;                /* ... or the right to open one (server.open is raised) */
+    bool answered;                /* set under the mutex when it left the queue            */
+};
+/* Queue, ask other workers, park until answered.  True with w->got or w->may_open. */
+bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, struct fault *why);
+/* Give this fit, unleased backend (place OPENING) to the oldest want of its server.  False if nobody waits:
+ * the caller keeps it. */
+bool lend_backend(struct backend *be);
+/* A connection to the server has been closed: the oldest want may open one. */
+void lend_slot(struct server *server, struct worker *from);
+/* The server's limit may have been raised: let those who wait open what it allows. */
+void lend_room(struct server *server, struct worker *from);
+void lend_worker_init(struct worker *w);
+
+/* ---- kill.c ---- */
+
+/* Close the connection and log in once more, in its place, to end on the server what it was running. */
+void backend_kill(struct backend *be);
+
+#endif

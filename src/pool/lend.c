@@ -1,0 +1,237 @@
+/*
+ * lend.c - wants, asks and gives: who needs a backend when the server's limit is reached.
+ *
+ * One queue per server across workers, oldest first.  A worker that served its own wants
+ * first would starve those that have to borrow as long as it is busy, so whoever has a
+ * backend to spare (put, reset, connect, ask) gives it to the head of the queue.  A want is
+ * answered once, under the mutex; after that it is safe to touch until its task has taken
+ * what it got, because the task waits for exactly that.
+ */
+#include "pool/inside.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+struct ask_mail {
+    struct mail mail;
+    struct server *server;        /* counted */
+};
+
+struct give_mail {
+    struct mail mail;
+    struct want *want;
+    struct backend *backend;      /* NULL: the right to open one */
+};
+
+static struct want *take_oldest(struct server *server)
+{
+    struct want *w = NULL;
+    if (atomic_load_explicit(&server->wanted, memory_order_acquire) == 0)
+        return NULL;
+    pthread_mutex_lock(&server->wants_lock);
+    struct list *first = list_first(&server->wants);
+    if (first != NULL) {
+        w = list_entry(first, struct want, link);
+        list_leave(first);
+        w->answered = true;
+        atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&server->wants_lock);
+    return w;
+}
+
+/* The receiver's worker runs this, or we do when it is our own. */
+static void fill(struct want *w, struct backend *be)
+{
+    w->got = be;
+    w->may_open = be == NULL;
+    task_wake(w->task);
+}
+
+static void pack(struct backend *be)
+{
+    backend_move(be, BACKEND_IN_MAIL);
+    list_leave(&be->all);
+    stream_leave_worker(&be->stream);
+}
+
+/* It is this worker's and this pool's from here on. */
+static void unpack(struct backend *be, struct pool *p)
+{
+    be->pool = p;
+    list_push_back(&p->pools->all, &be->all);
+    backend_move(be, BACKEND_OPENING);
+    stream_join_worker(&be->stream, p->pools->worker);
+}
+
+/* Its worker is ending and hears nothing any more: unanswered, the want's task can leave. */
+static void take_back(struct server *server, struct want *w)
+{
+    pthread_mutex_lock(&server->wants_lock);
+    w->answered = false;
+    pthread_mutex_unlock(&server->wants_lock);
+}
+
+/* False if nobody is there to receive it; the caller keeps what it had. */
+static bool deliver(struct want *w, struct backend *be, struct server *server, struct worker *from)
+{
+    if (w->worker == from) {
+        fill(w, be);
+        return true;
+    }
+    struct give_mail *g = mem_zalloc(sizeof *g);
+    g->mail.kind = MAIL_GIVE;
+    g->want = w;
+    g->backend = be;
+    if (be != NULL)
+        pack(be);
+    if (worker_post(w->worker, &g->mail)) {
+        if (be != NULL)
+            count(from, lent);
+        return true;
+    }
+    if (be != NULL)
+        unpack(be, be->pool);
+    mem_free(g);
+    take_back(server, w);
+    return false;
+}
+
+bool lend_backend(struct backend *be)
+{
+    struct worker *from = be->pool->pools->worker;
+    struct server *server = be->server;
+    for (struct want *w; (w = take_oldest(server)) != NULL;) {
+        if (bytes_equal(w->pool->key, be->pool->key) &&
+            state_distance(be->state, w->state) != SIZE_MAX) {
+            if (deliver(w, be, server, from))
+                return true;
+            continue;
+        }
+        /* Of no use to who waits longest: its place is.  Raised here, lowered by the close. */
+        atomic_fetch_add_explicit(&server->open, 1, memory_order_relaxed);
+        if (deliver(w, NULL, server, from)) {
+            backend_close(be, "its place was needed");
+            return true;
+        }
+        server_closed(server);
+    }
+    return false;
+}
+
+void lend_slot(struct server *server, struct worker *from)
+{
+    for (struct want *w; (w = take_oldest(server)) != NULL;)
+        if (deliver(w, NULL, server, from))
+            return;
+    server_closed(server);
+}
+
+void lend_room(struct server *server, struct worker *from)
+{
+    while (atomic_load_explicit(&server->wanted, memory_order_relaxed) > 0 && server_may_open(server))
+        lend_slot(server, from);
+}
+
+static void ask_others(struct pool *p)
+{
+    struct pools *ps = p->pools;
+    for (unsigned i = 0; i < ps->n_workers; i++) {
+        if (ps->workers[i] == ps->worker)
+            continue;
+        struct ask_mail *m = mem_zalloc(sizeof *m);
+        m->mail.kind = MAIL_ASK;
+        m->server = server_take(p->server);
+        if (!worker_post(ps->workers[i], &m->mail)) {
+            server_drop(m->server);
+            mem_free(m);
+        }
+    }
+}
+
+static void on_ask(struct worker *w, struct mail *mail)
+{
+    struct ask_mail *m = container_of(mail, struct ask_mail, mail);
+    struct backend *be;
+    while (atomic_load_explicit(&m->server->wanted, memory_order_relaxed) > 0 &&
+           (be = pool_oldest_idle(worker_pools(w), m->server)) != NULL)
+        if (!lend_backend(be))
+            pool_keep(be);
+    pool_ask_holders(worker_pools(w), m->server);
+    server_drop(m->server);
+    mem_free(m);
+}
+
+static void on_give(struct worker *w, struct mail *mail)
+{
+    (void)w;
+    struct give_mail *g = container_of(mail, struct give_mail, mail);
+    struct backend *be = g->backend;
+    if (be != NULL) {
+        unpack(be, g->want->pool);
+        be->ticket = 0;           /* tickets are this worker's from here on */
+    }
+    fill(g->want, be);
+    mem_free(g);
+}
+
+static void enqueue(struct server *server, struct want *w)
+{
+    pthread_mutex_lock(&server->wants_lock);
+    list_push_back(&server->wants, &w->link);
+    atomic_fetch_add_explicit(&server->wanted, 1, memory_order_release);
+    pthread_mutex_unlock(&server->wants_lock);
+}
+
+/* Leave the queue; false if the want has been answered already. */
+static bool leave_queue(struct server *server, struct want *w)
+{
+    pthread_mutex_lock(&server->wants_lock);
+    bool unanswered = !w->answered;
+    if (list_linked(&w->link))
+        atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
+    list_leave(&w->link);
+    pthread_mutex_unlock(&server->wants_lock);
+    return unanswered;
+}
+
+bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, struct fault *why)
+{
+    struct server *server = p->server;
+    bool cancelled = false;
+    w->worker = task_worker(t);
+    w->task = t;
+    w->pool = p;
+    enqueue(server, w);
+    /* A place that came free before we were in the queue went to nobody. */
+    if (server_may_open(server))
+        lend_slot(server, w->worker);
+    pool_ask_holders(p->pools, server);
+    ask_others(p);
+    while (w->got == NULL && !w->may_open) {
+        enum woke woke = task_park(t, deadline);
+        if (woke == WOKE_READY)
+            continue;
+        if (leave_queue(server, w)) {
+            fault_set_state(why, BLAME_TIME, ER_CON_COUNT_ERROR, "08004",
+                            woke == WOKE_CANCELLED
+                                ? "volvox: cancelled while waiting for a connection to server %s"
+                                : "volvox: Too many connections: none to server %s became free in time",
+                            server->name);
+            return false;
+        }
+        /* Answered: what we were given is on its way, wait for it without a deadline. */
+        cancelled |= woke == WOKE_CANCELLED;
+        task_forgive(t);
+        deadline = 0;
+    }
+    if (cancelled)
+        task_cancel(t);
+    return true;
+}
+
+void lend_worker_init(struct worker *w)
+{
+    worker_on_mail(w, MAIL_ASK, on_ask);
+    worker_on_mail(w, MAIL_GIVE, on_give);
+}

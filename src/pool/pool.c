@@ -1,0 +1,435 @@
+/* pool.c - idle lists, the nearest fit, limits, ages; see pool.h. */
+#include "pool/inside.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* ---- pools by key ------------------------------------------------------------------- */
+
+static void write_key(struct buf *key, unsigned server, uint32_t fit, const char *user,
+                      const struct secret *secret)
+{
+    write_u32(key, server);
+    write_u32(key, fit);
+    /* another password is another account: what it opened is not for the old one */
+    write_u8(key, secret->has_password);
+    buf_add(key, bytes_of(secret->sha256_twice, sizeof secret->sha256_twice));
+    buf_add(key, bytes_str(user));
+}
+
+static void copy_secret(struct secret *to, const struct secret *from)
+{
+    if (from->has_password)
+        secret_from_clear(to, bytes_of(from->clear, from->clear_len));
+    else
+        secret_from_clear(to, BYTES_NONE);
+}
+
+struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
+{
+    struct buf key = { 0 };
+    const struct user_config *u = terms->user;
+    write_key(&key, terms->server->number, terms->fit, u->server_user, &u->server_secret);
+    struct pool *p = map_get(&ps->by_key, buf_bytes(&key));
+    if (p != NULL) {
+        buf_release(&key);
+        return p;
+    }
+    p = mem_zalloc(sizeof *p);
+    p->pools = ps;
+    p->server = server_take(terms->server);
+    p->user = mem_strdup(u->server_user);
+    copy_secret(&p->secret, &u->server_secret);
+    p->fit = terms->fit;
+    p->key = bytes_of(mem_strndup(buf_head(&key), buf_len(&key)), buf_len(&key));
+    list_init(&p->idle);
+    map_put(&ps->by_key, p->key, p);
+    buf_release(&key);
+    return p;
+}
+
+static bool pool_is_empty(const struct pool *p)
+{
+    return p->n_idle + p->n_held + p->n_taking + p->warming == 0;
+}
+
+static void pool_free(struct pool *p)
+{
+    map_remove(&p->pools->by_key, p->key);
+    server_drop(p->server);
+    mem_free(p->user);
+    secret_release(&p->secret);
+    mem_free((void *)p->key.data);
+    mem_free(p);
+}
+
+/* ---- idle backends --------------------------------------------------------------------- */
+
+static struct backend *idle_entry(struct list *link)
+{
+    return list_entry(link, struct backend, link);
+}
+
+/* Readable while nobody asked anything: the server closed it, or says why it is about to. */
+static void on_idle_readable(struct watch *watch)
+{
+    struct backend *be = container_of(watch, struct backend, stream.watch);
+    struct worker *w = be->pool->pools->worker;
+    if (be->place == BACKEND_LEASED) {
+        void (*lost)(struct backend *) = be->lost;
+        backend_watch(be, NULL);
+        lost(be);
+        return;
+    }
+    struct fault why = FAULT_NONE;
+    struct packet p;
+    size_t need;
+    struct err err;
+    ssize_t n = stream_fill(&be->stream, FRAME_HEADER);
+    if (n == 0)
+        return;
+    struct bytes in = buf_bytes(&be->stream.in);
+    const char *reason = "closed by the server";
+    if (packet_find(in, 4096, &p, &need, &why) && p.frames == 1 && p.payload_len > 0 &&
+        in.data[FRAME_HEADER] == 0xFF &&
+        err_read(bytes_of(in.data + FRAME_HEADER, p.payload_len), &err, &why)) {
+        fault_set(&why, BLAME_SERVER, err.code, "%.*s", BYTES_FMT(err.text));
+        reason = why.text;
+    }
+    count(w, backends_lost);
+    log_info("idle connection lost", "server=%s thread=%u idle_ms=%llu why=%s", be->server->name,
+             be->thread_id, (unsigned long long)(clock_us() - be->idle_since_us) / 1000,
+             log_quote(bytes_str(reason)));
+    backend_move(be, BACKEND_OPENING);
+    backend_close(be, reason);
+}
+
+static const struct settings *settings_of(const struct pools *ps)
+{
+    return &worker_config(ps->worker)->settings;
+}
+
+void pool_keep(struct backend *be)
+{
+    struct pool *p = be->pool;
+    const struct settings *limits = settings_of(p->pools);
+    if (p->n_idle >= limits->pool_max_idle || !backend_is_fresh(be, limits)) {
+        backend_close(be, "enough idle ones");
+        return;
+    }
+    be->idle_since_us = worker_now_us(p->pools->worker);
+    stream_rest(&be->stream);
+    backend_move(be, BACKEND_IDLE);
+    watch_idle(p->pools->worker, &be->stream.watch, on_idle_readable);
+}
+
+static struct backend *take_from_idle(struct backend *be)
+{
+    watch_idle(be->pool->pools->worker, &be->stream.watch, NULL);
+    backend_move(be, BACKEND_OPENING);
+    return be;
+}
+
+struct backend *pool_oldest_idle(struct pools *ps, struct server *server)
+{
+    struct backend *oldest = NULL;
+    uint32_t at = 0;
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;) {
+        struct list *last = p->server == server ? list_last(&p->idle) : NULL;
+        if (last != NULL &&
+            (oldest == NULL || idle_entry(last)->idle_since_us < oldest->idle_since_us))
+            oldest = idle_entry(last);
+    }
+    return oldest != NULL ? take_from_idle(oldest) : NULL;
+}
+
+/* How many idle ones to look at: the most recent are the likeliest to fit, and the search must
+ * not grow with the pool. */
+enum { LOOK_AT = 16 };
+
+static struct backend *nearest_idle(struct pool *p, const struct state *wanted)
+{
+    struct backend *best = NULL;
+    size_t best_distance = SIZE_MAX;
+    unsigned looked = 0;
+    list_for_each(link, &p->idle) {
+        struct backend *be = idle_entry(link);
+        size_t d = state_distance(be->state, wanted);
+        if (d < best_distance) {
+            best = be;
+            best_distance = d;
+        }
+        if (d == 0 || ++looked >= LOOK_AT)
+            break;
+    }
+    return best;
+}
+
+/* The watcher tells of a dead idle connection, but only when the loop comes round. */
+static bool is_alive(const struct backend *be)
+{
+    char byte;
+    return recv(stream_fd(&be->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static struct backend *take_idle(struct pool *p, const struct lease_terms *terms)
+{
+    for (;;) {
+        struct backend *be = nearest_idle(p, terms->state);
+        if (be == NULL)
+            return NULL;
+        take_from_idle(be);
+        if (!terms->sure || is_alive(be))
+            return be;
+        count(p->pools->worker, backends_lost);
+        backend_close(be, "found dead");
+    }
+}
+
+static struct backend *lease(struct backend *be)
+{
+    backend_move(be, BACKEND_LEASED);
+    be->ticket = ++be->pool->pools->last_ticket;
+    count(be->pool->pools->worker, leases);
+    return be;
+}
+
+struct backend *pool_take_again(struct worker *w, uint64_t ticket)
+{
+    uint32_t at = 0;
+    for (struct pool *p; (p = map_next(&worker_pools(w)->by_key, &at)) != NULL;)
+        list_for_each(link, &p->idle)
+            if (idle_entry(link)->ticket == ticket && ticket != 0)
+                return lease(take_from_idle(idle_entry(link)));
+    return NULL;
+}
+
+static struct backend *open_for_lease(struct task *t, struct pool *p, const struct lease_terms *terms,
+                                      double deadline, struct fault *why)
+{
+    p->collation = terms->collation;
+    struct backend *be = backend_open(t, p, terms->collation, deadline, why);
+    if (be == NULL)
+        lend_slot(p->server, task_worker(t));
+    return be;
+}
+
+/* May a connection be made now?  If need be an idle one of another account, fit or schema goes. */
+static bool make_place(struct pool *p)
+{
+    if (server_may_open(p->server))
+        return true;
+    if (atomic_load_explicit(&p->server->wanted, memory_order_relaxed) > 0)
+        return false;
+    struct backend *other = pool_oldest_idle(p->pools, p->server);
+    if (other == NULL)
+        return false;
+    backend_close(other, "its place was needed");
+    return server_may_open(p->server);
+}
+
+static struct backend *take(struct task *t, struct pool *p, const struct lease_terms *terms,
+                            double deadline, struct fault *why)
+{
+    struct backend *be = take_idle(p, terms);
+    if (be != NULL)
+        return be;
+    if (make_place(p))
+        return open_for_lease(t, p, terms, deadline, why);
+    struct worker *w = task_worker(t);
+    struct want want = { .state = terms->state };
+    count(w, leases_waited);
+    if (!want_wait(t, p, &want, deadline, why)) {
+        count(w, leases_timed_out);
+        return NULL;
+    }
+    if (want.got != NULL)
+        return want.got;
+    return open_for_lease(t, p, terms, deadline, why);
+}
+
+struct backend *pool_take_from(struct task *t, struct pool *p, const struct lease_terms *terms,
+                               double deadline, struct fault *why)
+{
+    p->n_taking++;
+    struct backend *be = take(t, p, terms, deadline, why);
+    p->n_taking--;
+    return be != NULL ? lease(be) : NULL;
+}
+
+struct backend *pool_take(struct task *t, const struct lease_terms *terms, double deadline,
+                          struct fault *why)
+{
+    return pool_take_from(t, pool_get(worker_pools(task_worker(t)), terms), terms, deadline, why);
+}
+
+void backend_watch(struct backend *be, void (*lost)(struct backend *be))
+{
+    must(be->place == BACKEND_LEASED);
+    be->lost = lost;
+    be->wanted = NULL;
+    watch_idle(be->pool->pools->worker, &be->stream.watch, lost != NULL ? on_idle_readable : NULL);
+}
+
+void backend_offer(struct backend *be, void (*wanted)(struct backend *be))
+{
+    must(be->place == BACKEND_LEASED && be->lost != NULL);
+    be->wanted = wanted;
+    if (wanted != NULL && atomic_load_explicit(&be->server->wanted, memory_order_relaxed) > 0)
+        wanted(be);
+}
+
+void pool_ask_holders(struct pools *ps, struct server *server)
+{
+    list_for_each_safe(link, &ps->all) {
+        struct backend *be = list_entry(link, struct backend, all);
+        if (atomic_load_explicit(&server->wanted, memory_order_relaxed) == 0)
+            return;
+        if (be->server == server && be->place == BACKEND_LEASED && be->wanted != NULL)
+            be->wanted(be);
+    }
+}
+
+/* ---- the sweep: ages, reserves, pools of no more use ---------------------------------------- */
+
+static unsigned share_of_reserve(const struct pools *ps)
+{
+    unsigned min = settings_of(ps)->pool_min_idle, index = (unsigned)worker_index(ps->worker);
+    return min / ps->n_workers + (index < min % ps->n_workers);
+}
+
+static void sweep_idle(struct pool *p, uint64_t now_us)
+{
+    const struct settings *limits = settings_of(p->pools);
+    unsigned keep = p->retired || p->pools->draining ? 0 : share_of_reserve(p->pools);
+    uint64_t idle_limit_us = (uint64_t)limits->pool_idle_timeout_s * 1000000;
+    list_for_each_safe(link, &p->idle) {
+        struct backend *be = idle_entry(link);
+        bool stale = !backend_is_fresh(be, limits);
+        bool surplus = idle_limit_us > 0 && p->n_idle > keep && now_us - be->idle_since_us > idle_limit_us;
+        if (stale || surplus)
+            backend_close(take_from_idle(be), stale ? "not fresh" : "idle for too long");
+    }
+}
+
+
+static void warm_one(struct task *t, void *arg)
+{
+    struct pool *p = arg;
+    struct fault why = FAULT_NONE;
+    struct backend *be = backend_open(t, p, p->collation, 0, &why);
+    p->warming--;
+    if (be == NULL)
+        lend_slot(p->server, task_worker(t));
+    else if (!lend_backend(be))
+        pool_keep(be);
+}
+
+/* One connection a second at most per pool: a server that comes back is not stormed. */
+static void keep_reserve(struct pool *p)
+{
+    if (p->retired || p->pools->draining || p->warming > 0 || p->collation == 0 ||
+        p->n_idle >= share_of_reserve(p->pools) || !server_may_open(p->server))
+        return;
+    p->warming++;
+    if (!task_start(p->pools->worker, "warm", warm_one, p)) {
+        p->warming--;
+        lend_slot(p->server, p->pools->worker);
+    }
+}
+
+static void sweep(struct pools *ps)
+{
+    uint64_t now_us = clock_us();
+    struct pool *empty = NULL;
+    uint32_t at = 0;
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;) {
+        sweep_idle(p, now_us);
+        if (pool_is_empty(p) && p->retired)
+            empty = p;
+    }
+    at = 0;
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;)
+        keep_reserve(p);
+    if (empty != NULL)
+        pool_free(empty);
+}
+
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop, (void)revents;
+    sweep(container_of(timer, struct pools, sweep));
+}
+
+/* ---- configuration and topology ---------------------------------------------------------------- */
+
+static bool account_exists(const struct config *c, const struct pool *p)
+{
+    for (unsigned i = 0; i < c->n_users; i++) {
+        const struct user_config *u = &c->users[i];
+        if (strcmp(u->server_user, p->user) == 0 &&
+            u->server_secret.has_password == p->secret.has_password &&
+            memcmp(u->server_secret.sha256_twice, p->secret.sha256_twice,
+                   sizeof p->secret.sha256_twice) == 0)
+            return true;
+    }
+    return false;
+}
+
+void pools_configured(struct worker *w, const struct config *now)
+{
+    struct pools *ps = worker_pools(w);
+    uint32_t at = 0;
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;)
+        p->retired = !account_exists(now, p) || atomic_load(&p->server->draining);
+    sweep(ps);
+}
+
+/* Also after each reload, when the servers have their new limits and marks. */
+void pools_topology(struct worker *w, const struct topology *now)
+{
+    struct pools *ps = worker_pools(w);
+    uint32_t at = 0;
+    (void)now;
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;)
+        lend_room(p->server, w);
+    pools_configured(w, worker_config(w));
+}
+
+void pools_worker_init(struct worker *w, struct worker *const *workers, unsigned n_workers)
+{
+    struct pools *ps = mem_zalloc(sizeof *ps);
+    ps->worker = w;
+    ps->workers = workers;
+    ps->n_workers = n_workers;
+    list_init(&ps->all);
+    worker_set_part(w, PART_POOL, ps);
+    lend_worker_init(w);
+    ev_timer_init(&ps->sweep, on_sweep, 1., 1.);
+    ev_timer_start(worker_loop(w), &ps->sweep);
+}
+
+void pools_worker_drain(struct worker *w)
+{
+    struct pools *ps = worker_pools(w);
+    ps->draining = true;
+    sweep(ps);
+}
+
+void pools_worker_release(struct worker *w)
+{
+    struct pools *ps = worker_pools(w);
+    ev_timer_stop(worker_loop(w), &ps->sweep);
+    uint32_t at = 0;
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL; at = 0) {
+        must(p->n_idle == 0);
+        pool_free(p);
+    }
+    map_release(&ps->by_key);
+    mem_free(ps);
+    worker_set_part(w, PART_POOL, NULL);
+}

@@ -1,0 +1,238 @@
+/*
+ * pool.h - connections to servers: opened, kept idle, leased, lent, reset, closed.
+ *
+ * Runs on workers.  A backend has one holder at a time: an idle list of its worker, a
+ * session's lease, or a mail on its way to another worker.  Each worker keeps its own
+ * backends; the limit per server holds across workers because `server.open` is raised
+ * before a connection is made.  When the limit is reached, who needs a backend queues at
+ * the server (one queue for all workers, oldest first), and whoever puts one back looks
+ * at that queue first.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include "base/map.h"
+#include "net/net.h"
+#include "servers/servers.h"
+#include "stats/stats.h"
+
+/* ---- intern.c: equal things are the same pointer, on all threads --------------------- */
+
+struct intern_table;
+struct interned {                 /* first member of what is interned */
+    atomic_uint count;
+    struct intern_table *table;
+    struct bytes key;
+};
+
+/* ---- state.c: what a session or a backend is in ----------------------------------- */
+
+/* Schema and session variables, as servers report them: interned, immutable, counted; equal
+ * sets are the same pointer, on all threads.  A variable that is not in the set has the
+ * server's global value. */
+struct state_var {
+    struct bytes name, value;
+};
+struct state {
+    struct interned in;
+    struct bytes schema;          /* "" = none                                             */
+    unsigned n_vars;
+    struct state_var *vars;       /* sorted by name                                        */
+};
+/* After a login with this collation and no schema; unknown collations are taken as `fallback`. */
+struct state *state_at_login(unsigned collation, unsigned fallback);
+struct state *state_take(struct state *s);
+void state_drop(struct state *s);                 /* NULL is fine */
+
+/* A set made from another by changes; `schema` NULL = unchanged.  A later change of the same
+ * variable wins.  Gives a reference. */
+struct state *state_changed(const struct state *from, const struct bytes *schema,
+                            const struct state_var *changes, unsigned n);
+/* The state to prepare a text in that was first prepared in `then`, on a backend that is in `now`: as
+ * `then`, but autocommit stays (setting it could end a transaction), and so does the schema if there
+ * was none (the text named all of its own).  Gives a reference. */
+struct state *state_to_prepare_in(const struct state *then, const struct state *now);
+/* The value, or data NULL. */
+struct bytes state_value(const struct state *s, struct bytes name);
+
+/* How many things differ; SIZE_MAX when `to` can't be reached by SETs and USE (it has no schema and
+ * `from` has one). */
+size_t state_distance(const struct state *from, const struct state *to);
+/* "SET a=1,b='x'" that leads from one to the other (schema apart), and last_insert_id if
+ * `insert_id` is not NULL; nothing is written when nothing differs.  Returns whether it wrote. */
+bool state_write_set(const struct state *from, const struct state *to, const uint64_t *insert_id,
+                     struct buf *sql);
+
+/* ---- prepared.c: texts, and their ids on a backend ---------------------------------- */
+
+/* A statement's text with the state it was prepared in: interned, counted, any thread. */
+struct stmt_text {
+    struct interned in;
+    struct state *state;          /* counted */
+    struct bytes text;
+};
+/* Gives a reference.  Another `nonce` makes another text of the same words: its ids are not shared. */
+struct stmt_text *stmt_text_get(struct bytes text, struct state *state, uint64_t nonce);
+struct stmt_text *stmt_text_take(struct stmt_text *x);
+void stmt_text_drop(struct stmt_text *x);
+
+struct backend_stmt {
+    struct list used;             /* in the backend's list, most recent first */
+    struct stmt_text *text;
+    uint32_t id;                  /* on the server */
+    uint64_t bound;               /* whose parameter types the server remembers, 0 = nobody's */
+    bool is_open;                 /* a cursor or long data: not to be closed for want of room */
+};
+
+/* ---- backends --------------------------------------------------------------------- */
+
+/* What a lease must fit besides the session's state. */
+struct lease_terms {
+    struct server *server;
+    const struct user_config *user;   /* account on the servers; the caller keeps its config */
+    uint32_t fit;                     /* CAPS_FIT flags of the session */
+    struct state *state;              /* wanted: the nearest is preferred */
+    uint16_t collation;               /* to log in with, when a connection has to be made */
+    bool sure;                        /* look at the socket before giving an idle one: the command
+                                         can't be sent twice                               */
+};
+
+enum backend_place {
+    BACKEND_OPENING,              /* a task makes or resets it; in no list                */
+    BACKEND_IDLE,                 /* pool->idle                                           */
+    BACKEND_LEASED,               /* a session holds it                                   */
+    BACKEND_IN_MAIL,              /* on its way to another worker                         */
+    BACKEND_CLOSING,              /* in no list; its holder frees it                      */
+};
+
+/* An answer that the server owes and no client will see. */
+enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR };
+
+struct pool;
+struct backend {
+    struct stream stream;
+    struct list link;             /* pool->idle while IDLE                                */
+    enum backend_place place;
+    struct pool *pool;            /* of the worker that owns it now                       */
+    struct server *server;        /* counted                                              */
+    struct state *state;          /* counted; see state_in_doubt                          */
+    uint32_t caps;                /* negotiated                                           */
+    uint16_t collation;           /* of the login, restored by a reset                     */
+    uint32_t thread_id;           /* on the server                                        */
+    bool is_mariadb;
+    bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
+    bool interrupted;             /* see backend_interrupt()                              */
+    bool multi_statements;        /* as COM_SET_OPTION last said                          */
+    bool has_diagnostics;         /* the last statement left warnings or an error         */
+    uint8_t n_owed;               /* answers before that of the command                   */
+    enum owed owed[4];
+    uint64_t opened_us, idle_since_us;
+    uint64_t expires_us;          /* age limit with its jitter; 0 = none                  */
+    uint64_t commands;
+    uint64_t ticket;              /* of the present or the last lease, unique on its worker */
+    struct list all;              /* pools->all of the worker that owns it                 */
+    uint32_t holder_id;           /* of the session, for operators                        */
+    uint32_t insert_id_of;        /* the session whose LAST_INSERT_ID() it has, 0 = nobody's */
+    uint64_t insert_id;           /* ... and which                                        */
+    void *holder;                 /* the session that leases it                           */
+    void (*lost)(struct backend *be); /* see backend_watch()                              */
+    void (*wanted)(struct backend *be); /* see backend_offer()                            */
+    struct map statements;        /* stmt_text pointer -> backend_stmt                    */
+    struct list statements_used;
+};
+
+/* Lease a backend, waiting in the queue until `deadline` (loop time) if none is free.  The caller
+ * holds it until pool_put().  Parks.  NULL with `why`: SERVER (could not connect; the server's own
+ * error code if it sent one), TIME (the queue's deadline; 1040), OURS. */
+struct backend *pool_take(struct task *t, const struct lease_terms *terms, double deadline,
+                          struct fault *why);
+
+/* Lease again the backend that this worker leased with this ticket, if nobody has had it since.
+ * NULL otherwise.  Never parks. */
+struct backend *pool_take_again(struct worker *w, uint64_t ticket);
+
+enum put {
+    PUT_CLEAN,                    /* fit for anybody once its state is aligned             */
+    PUT_RESET,                    /* holds what SETs can't undo: reset it first            */
+    PUT_CLOSE,                    /* its conversation can't be trusted                     */
+    PUT_KILL,                     /* nobody waits any more for what it runs: close it and have
+                                     the server end it                                    */
+};
+/* Give a leased backend back: to the oldest want, else to idle, or reset or close it.  Never parks
+ * (a reset runs as a task of its own). */
+void pool_put(struct backend *be, enum put how);
+
+/* While the holder of a lease is idle: `lost` is called on the loop, once, when the connection
+ * becomes readable: it is dead.  NULL ends the watch, as the holder must before it uses the
+ * connection. */
+void backend_watch(struct backend *be, void (*lost)(struct backend *be));
+/* Besides, an idle holder that could do without may be asked for it when somebody has to wait:
+ * `wanted` puts it back if it can (NULL: it can't).  Ends with the watch. */
+void backend_offer(struct backend *be, void (*wanted)(struct backend *be));
+
+/* Have the server interrupt the command that this leased backend runs (KILL QUERY from another connection
+ * of the same account).  Never parks: a task of its own does it.  The backend will not serve another
+ * session: by then the interruption might hit that one. */
+void backend_interrupt(struct backend *be);
+
+/* Reset now and keep the lease: COM_RESET_CONNECTION and our trackers.  The state is then that of
+ * a login (with the schema kept).  False: the backend must be put back with PUT_CLOSE. */
+bool backend_reset(struct task *t, struct backend *be, double deadline, struct fault *why);
+
+/* Send one command and read its one-packet answer (OK, or ERR as a fault of QUERY with the
+ * server's code and text; the backend stays usable).  For commands of our own. */
+bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
+                 double deadline, struct fault *why);
+/* A query of our own that gives one row of n values (copies in the task's arena, NULL as data
+ * NULL); as backend_ask() otherwise. */
+bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
+                     size_t n, struct fault *why);
+/* Append a command to the stream without sending it. */
+void backend_write(struct backend *be, uint8_t command, struct bytes argument);
+/* Read and check the owed answers.  False: QUERY when the server refused one (all are read then; the
+ * backend's state is in doubt and it will be closed when it is put back), else SERVER or TIME. */
+bool backend_settle_owed(struct task *t, struct backend *be, double deadline, struct fault *why);
+
+/* Statements prepared on a backend. */
+struct backend_stmt *backend_stmt_find(struct backend *be, struct stmt_text *text);
+/* Add (an older id of the same text is closed); over the limit the least recently used one is
+ * closed, in the same send as the next command. */
+struct backend_stmt *backend_stmt_add(struct backend *be, struct stmt_text *text, uint32_t id,
+                                      unsigned limit);
+/* Close on the server (no answer comes) and forget. */
+void backend_stmt_close(struct backend *be, struct backend_stmt *bs);
+
+/* ---- per worker --------------------------------------------------------------------- */
+
+void pools_worker_init(struct worker *w, struct worker *const *workers, unsigned n_workers);
+/* Close what is idle; leased ones must have been put back.  Before the loop ends. */
+void pools_worker_drain(struct worker *w);
+void pools_worker_release(struct worker *w);
+/* Hooks for config_on_swap() and topology_on_swap(): close what must not be used any more. */
+void pools_configured(struct worker *w, const struct config *now);
+void pools_topology(struct worker *w, const struct topology *now);
+
+/* ---- for operators (report.c) ---------------------------------------------------------- */
+
+struct backend_row {
+    char server[65], user[81];
+    unsigned worker;
+    const char *place;            /* "idle", "leased", "opening"                          */
+    uint32_t thread_id;           /* on the server                                        */
+    uint64_t age_us, idle_us;     /* durations; idle_us only while idle                   */
+    uint64_t state;               /* fingerprint: equal states have equal numbers         */
+    char schema[65];
+    unsigned n_vars, n_statements;
+    uint64_t commands;
+    uint32_t session;             /* id of the session that holds it, 0 = none            */
+};
+struct pool_row {
+    char server[65], user[81];
+    unsigned worker, idle, held, waiting;
+    uint32_t fit;
+};
+/* The worker's own thread (through worker_ask()); at most `max` rows each. */
+size_t backends_copy(struct worker *w, struct backend_row *rows, size_t max);
+size_t pools_copy(struct worker *w, struct pool_row *rows, size_t max);
+
+#endif

@@ -1,0 +1,60 @@
+/* reset.c - make a backend fit for the next session; see pool.h. */
+#include "pool/inside.h"
+
+#include "base/log.h"
+
+bool backend_reset(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    count(task_worker(t), backends_reset);
+    backend_statements_forget(be);
+    if (!backend_ask(t, be, COM_RESET_CONNECTION, BYTES_NONE, deadline, why))
+        return false;
+    be->multi_statements = be->caps & CAP_MULTI_STATEMENTS;
+    be->has_diagnostics = false;
+    return backend_track(t, be, deadline, why);
+}
+
+/* A reset that rolls back a huge transaction takes its time; it may, up to a limit, because the
+ * server would need that time in any case. */
+enum { RESET_TIMEOUT_S = 60 };
+
+static void reset_put(struct task *t, void *arg)
+{
+    struct backend *be = arg;
+    struct worker *w = task_worker(t);
+    struct fault why = FAULT_NONE;
+    if (!backend_reset(t, be, worker_now(w) + RESET_TIMEOUT_S, &why)) {
+        log_info("reset failed", "server=%s thread=%u why=%s", be->server->name, be->thread_id,
+                 log_quote(bytes_str(why.text)));
+        backend_close(be, "reset failed");
+        return;
+    }
+    if (!lend_backend(be))
+        pool_keep(be);
+}
+
+void pool_put(struct backend *be, enum put how)
+{
+    struct worker *w = be->pool->pools->worker;
+    const struct settings *limits = &worker_config(w)->settings;
+    must(be->place == BACKEND_LEASED);
+    backend_move(be, BACKEND_OPENING);
+    watch_idle(w, &be->stream.watch, NULL);
+    if (how == PUT_KILL && !be->stream.broken && !be->stream.peer_closed &&
+        !be->pool->pools->draining) {
+        backend_kill(be);
+        return;
+    }
+    if (how == PUT_CLOSE || how == PUT_KILL || be->interrupted || be->state_in_doubt || be->stream.broken || be->stream.peer_closed || be->n_owed > 0 ||
+        buf_len(&be->stream.in) > 0 || !backend_is_fresh(be, limits)) {
+        backend_close(be, how == PUT_CLOSE || how == PUT_KILL ? "conversation is over" : "not fresh");
+        return;
+    }
+    if (how == PUT_RESET) {
+        if (!task_start(w, "reset", reset_put, be))
+            backend_close(be, "no stack for a reset");
+        return;
+    }
+    if (!lend_backend(be))
+        pool_keep(be);
+}

@@ -1,0 +1,260 @@
+/* state.c - sets of session state; see pool.h.
+ *
+ * The key of a set is its contents in one piece: schema, then each name and value, every
+ * string with its length in four bytes before it.  The set's views point into the key.
+ */
+#include "pool/inside.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+static void free_state(struct interned *in)
+{
+    struct state *s = container_of(in, struct state, in);
+    mem_free(s->vars);
+    mem_free((void *)in->key.data);
+    mem_free(s);
+}
+
+static struct intern_table states = INTERN_TABLE(free_state);
+
+static void key_add(struct buf *key, struct bytes b)
+{
+    write_u32(key, (uint32_t)b.len);
+    buf_add(key, b);
+}
+
+static struct bytes key_next(struct cursor *c)
+{
+    uint32_t n = read_u32(c);
+    return read_bytes(c, n);
+}
+
+static struct interned *make_state(void *arg, struct bytes key)
+{
+    const unsigned *n_vars = arg;
+    struct state *s = mem_zalloc(sizeof *s);
+    s->in.key = bytes_of(mem_strndup(key.data, key.len), key.len);
+    s->n_vars = *n_vars;
+    s->vars = mem_alloc(s->n_vars * sizeof *s->vars);
+    struct cursor c = cursor_of(s->in.key);
+    s->schema = key_next(&c);
+    for (unsigned i = 0; i < s->n_vars; i++) {
+        s->vars[i].name = key_next(&c);
+        s->vars[i].value = key_next(&c);
+    }
+    must(!c.bad && cursor_left(&c) == 0);
+    return &s->in;
+}
+
+static struct state *intern_state(struct bytes schema, const struct state_var *vars, unsigned n)
+{
+    struct buf key = { 0 };
+    key_add(&key, schema);
+    for (unsigned i = 0; i < n; i++) {
+        key_add(&key, vars[i].name);
+        key_add(&key, vars[i].value);
+    }
+    struct interned *in = intern_get(&states, buf_bytes(&key), make_state, &n);
+    buf_release(&key);
+    return container_of(in, struct state, in);
+}
+
+/* Servers silently take their default for ids they don't know and for charsets that can't be
+ * a client's (two or four bytes a character). */
+static const struct collation *client_collation(unsigned id)
+{
+    const struct collation *c = collation_by_id(id);
+    if (c == NULL || strncmp(c->charset, "ucs2", 4) == 0 || strncmp(c->charset, "utf16", 5) == 0 ||
+        strncmp(c->charset, "utf32", 5) == 0)
+        return NULL;
+    return c;
+}
+
+struct state *state_at_login(unsigned collation, unsigned fallback)
+{
+    const struct collation *c = client_collation(collation);
+    if (c == NULL)
+        c = client_collation(fallback);
+    if (c == NULL)
+        return intern_state(BYTES_NONE, NULL, 0);
+    struct bytes charset = bytes_str(c->charset);
+    const struct state_var vars[] = {
+        { BYTES_LITERAL("character_set_client"), charset },
+        { BYTES_LITERAL("character_set_connection"), charset },
+        { BYTES_LITERAL("character_set_results"), charset },
+        { BYTES_LITERAL("collation_connection"), bytes_str(c->name) },
+    };
+    return intern_state(BYTES_NONE, vars, ARRAY_LEN(vars));
+}
+
+struct state *state_take(struct state *s)
+{
+    intern_take(&s->in);
+    return s;
+}
+
+void state_drop(struct state *s)
+{
+    if (s != NULL)
+        intern_drop(&s->in);
+}
+
+struct state *state_changed(const struct state *from, const struct bytes *schema,
+                            const struct state_var *changes, unsigned n)
+{
+    struct state_var *vars = mem_alloc((from->n_vars + n) * sizeof *vars);
+    unsigned count = from->n_vars;
+    if (count > 0)
+        memcpy(vars, from->vars, count * sizeof *vars);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned at = 0;
+        while (at < count && bytes_compare(vars[at].name, changes[i].name) < 0)
+            at++;
+        if (at == count || !bytes_equal(vars[at].name, changes[i].name)) {
+            memmove(vars + at + 1, vars + at, (count - at) * sizeof *vars);
+            count++;
+        }
+        vars[at] = changes[i];
+    }
+    struct state *s = intern_state(schema != NULL ? *schema : from->schema, vars, count);
+    mem_free(vars);
+    return s;
+}
+
+struct state *state_to_prepare_in(const struct state *then, const struct state *now)
+{
+    struct state_var kept = { .name = BYTES_LITERAL("autocommit") };
+    struct state_var *vars = mem_alloc((then->n_vars + 1) * sizeof *vars);
+    unsigned n = 0;
+    for (unsigned i = 0; i < then->n_vars; i++)
+        if (!bytes_equal(then->vars[i].name, kept.name))
+            vars[n++] = then->vars[i];
+    struct state *s = intern_state(then->schema.len > 0 ? then->schema : now->schema, vars, n);
+    mem_free(vars);
+    kept.value = state_value(now, kept.name);
+    if (kept.value.data == NULL)
+        return s;
+    struct state *with = state_changed(s, NULL, &kept, 1);
+    state_drop(s);
+    return with;
+}
+
+struct bytes state_value(const struct state *s, struct bytes name)
+{
+    for (unsigned i = 0; i < s->n_vars; i++)
+        if (bytes_equal(s->vars[i].name, name))
+            return s->vars[i].value;
+    return BYTES_NONE;
+}
+
+/* Walk two sorted sets side by side.  Gives each difference: from or to is NULL where the
+ * variable is missing. */
+struct difference {
+    const struct state *a, *b;
+    unsigned i, j;
+    const struct state_var *from, *to;
+};
+
+static bool next_difference(struct difference *d)
+{
+    while (d->i < d->a->n_vars || d->j < d->b->n_vars) {
+        const struct state_var *x = d->i < d->a->n_vars ? &d->a->vars[d->i] : NULL;
+        const struct state_var *y = d->j < d->b->n_vars ? &d->b->vars[d->j] : NULL;
+        int order = x == NULL ? 1 : y == NULL ? -1 : bytes_compare(x->name, y->name);
+        d->from = order <= 0 ? x : NULL;
+        d->to = order >= 0 ? y : NULL;
+        d->i += order <= 0;
+        d->j += order >= 0;
+        if (order != 0 || !bytes_equal(x->value, y->value))
+            return true;
+    }
+    return false;
+}
+
+size_t state_distance(const struct state *from, const struct state *to)
+{
+    if (from == to)
+        return 0;
+    if (to->schema.len == 0 && from->schema.len > 0)
+        return SIZE_MAX;
+    size_t n = !bytes_equal(from->schema, to->schema);
+    for (struct difference d = { .a = from, .b = to }; next_difference(&d);)
+        n++;
+    return n;
+}
+
+static bool is_number(struct bytes v)
+{
+    size_t digits = 0, dots = 0, i = v.len > 0 && v.data[0] == '-';
+    for (; i < v.len; i++) {
+        digits += ascii_digit(v.data[i]);
+        dots += v.data[i] == '.';
+        if (!ascii_digit(v.data[i]) && v.data[i] != '.')
+            return false;
+    }
+    return digits > 0 && digits < 40 && dots <= 1;
+}
+
+/* A literal that means the same under every sql_mode and character set. */
+static void write_value(struct buf *sql, struct bytes v)
+{
+    static const char hex[] = "0123456789abcdef";
+    if (is_number(v)) {
+        buf_add(sql, v);
+        return;
+    }
+    bool plain = true;
+    for (size_t i = 0; i < v.len; i++)
+        plain &= v.data[i] >= ' ' && v.data[i] < 0x7F && v.data[i] != '\'' && v.data[i] != '\\';
+    if (plain) {
+        buf_add_u8(sql, '\'');
+        buf_add(sql, v);
+        buf_add_u8(sql, '\'');
+        return;
+    }
+    buf_add(sql, BYTES_LITERAL("_utf8 0x"));
+    for (size_t i = 0; i < v.len; i++) {
+        buf_add_u8(sql, (uint8_t)hex[v.data[i] >> 4]);
+        buf_add_u8(sql, (uint8_t)hex[v.data[i] & 15]);
+    }
+}
+
+static void write_assignment(struct buf *sql, struct bytes name, const struct bytes *value)
+{
+    buf_add(sql, buf_len(sql) > 0 ? BYTES_LITERAL(",") : BYTES_LITERAL("SET "));
+    buf_add(sql, BYTES_LITERAL("@@session."));
+    buf_add(sql, name);
+    buf_add_u8(sql, '=');
+    if (value == NULL)
+        buf_add(sql, BYTES_LITERAL("DEFAULT"));
+    else if (value->len == 0 && bytes_equal(name, BYTES_LITERAL("character_set_results")))
+        buf_add(sql, BYTES_LITERAL("NULL"));
+    else
+        write_value(sql, *value);
+}
+
+bool state_write_set(const struct state *from, const struct state *to, const uint64_t *insert_id,
+                     struct buf *sql)
+{
+    static const struct bytes collation = BYTES_LITERAL("collation_connection");
+    static const struct bytes charset = BYTES_LITERAL("character_set_connection");
+    bool charset_moved = false, collation_written = false;
+    for (struct difference d = { .a = from, .b = to }; next_difference(&d);) {
+        struct bytes name = d.to != NULL ? d.to->name : d.from->name;
+        charset_moved |= bytes_equal(name, charset);
+        collation_written |= bytes_equal(name, collation);
+        write_assignment(sql, name, d.to != NULL ? &d.to->value : NULL);
+    }
+    /* Setting the character set also sets its default collation. */
+    struct bytes wanted = state_value(to, collation);
+    if (charset_moved && !collation_written && wanted.data != NULL)
+        write_assignment(sql, collation, &wanted);
+    if (insert_id != NULL) {
+        char digits[24];
+        int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)*insert_id);
+        struct bytes value = bytes_of(digits, (size_t)n);
+        write_assignment(sql, BYTES_LITERAL("last_insert_id"), &value);
+    }
+    return buf_len(sql) > 0;
+}
