@@ -1,0 +1,131 @@
+/*
+ * align.c - make the backend's state the session's: schema, variables, insert id, multi
+ * statements; see inside.h.
+ *
+ *   nothing differs       nothing is sent
+ *   the command reads     [INIT_DB] [SET ...] command     one send, answers owed
+ *   it may write          [INIT_DB] [SET ...] ─► answers ─► command
+ *
+ * A read that ran in the wrong state harms nobody: its rows are thrown away with the refused
+ * SET's error.  A write must not run at all.
+ */
+#include "session/inside.h"
+
+void give_insert_id(const struct session *s, struct backend *be)
+{
+    be->insert_id_of = s->id;
+    be->insert_id = s->insert_id;
+}
+
+static bool has_insert_id(const struct session *s, const struct backend *be)
+{
+    return be->insert_id_of == s->id && be->insert_id == s->insert_id;
+}
+
+static void owe(struct backend *be, enum owed what)
+{
+    must(be->n_owed < ARRAY_LEN(be->owed));
+    be->owed[be->n_owed++] = what;
+}
+
+static void write_option(struct backend *be, bool multi_statements)
+{
+    const uint8_t off[2] = { multi_statements ? 0 : 1, 0 };
+    backend_write(be, COM_SET_OPTION, bytes_of(off, sizeof off));
+    be->multi_statements = multi_statements;
+    owe(be, OWED_OPTION);
+}
+
+/* Write what leads from the backend's state to `wanted`; false if it can't be reached. */
+static bool write_restore(struct backend *be, struct state *wanted, const uint64_t *insert_id)
+{
+    struct buf sql = { 0 };
+    if (state_distance(be->state, wanted) == SIZE_MAX)
+        return false;
+    /* The schema first: with it come its character set and collation. */
+    if (!bytes_equal(be->state->schema, wanted->schema)) {
+        backend_write(be, COM_INIT_DB, wanted->schema);
+        owe(be, OWED_SCHEMA);
+    }
+    if (state_write_set(be->state, wanted, insert_id, &sql)) {
+        backend_write(be, COM_QUERY, buf_bytes(&sql));
+        owe(be, OWED_SET);
+    }
+    buf_release(&sql);
+    return true;
+}
+
+static void adopt(struct backend *be, struct state *state)
+{
+    state_drop(be->state);
+    be->state = state_take(state);
+}
+
+bool align_settle(struct task *t, struct session *s, struct fault *why)
+{
+    struct backend *be = s->lease;
+    return be->n_owed == 0 || backend_settle_owed(t, be, stall_deadline(t), why);
+}
+
+static bool restore(struct task *t, struct session *s, struct state *wanted,
+                    const uint64_t *insert_id, bool wait, struct fault *why)
+{
+    struct backend *be = s->lease;
+    if (!write_restore(be, wanted, insert_id)) {
+        /* A schema can't be left for none but by a reset, which keeps it too. */
+        return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
+                         "volvox: server %s can't be brought back to having no schema",
+                         be->server->name);
+    }
+    if (be->n_owed == 0)
+        return true;
+    count(session_worker(s), restores);
+    adopt(be, wanted);            /* if that is refused, state_in_doubt says so */
+    if (insert_id != NULL)
+        give_insert_id(s, be);
+    return !wait || align_settle(t, s, why);
+}
+
+bool align_to(struct task *t, struct session *s, struct state *wanted, struct fault *why)
+{
+    return s->lease->state == wanted || restore(t, s, wanted, NULL, true, why);
+}
+
+/* USE does not need the schema before, which may have been dropped; the trackers tell where it led. */
+static bool leaves_schema(const struct backend *be, const struct command *cmd)
+{
+    return (be->caps & CAP_SESSION_TRACK) != 0 &&
+           (cmd->code == COM_INIT_DB || cmd->code == COM_QUERY) && cmd->st.verb == VERB_USE &&
+           (cmd->st.effects & EFFECT_MULTI) == 0;
+}
+
+bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
+           struct fault *why)
+{
+    struct backend *be = s->lease;
+    uint32_t effects = cmd->st.effects;
+    bool multi_matters = (effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
+    bool about_before = plan->role == ROLE_SAME && (s->pins & (PIN_DIAGNOSTICS | PIN_COUNTS)) == 0;
+    bool needs_id = (effects & EFFECT_INSERT_ID) != 0 && !has_insert_id(s, be);
+    const uint64_t *insert_id = needs_id ? &s->insert_id : NULL;
+
+    if (multi_matters && be->multi_statements != s->multi_statements)
+        write_option(be, s->multi_statements);
+    /* The session's last statement left nothing to ask about; somebody else's may have. */
+    if (about_before && be->has_diagnostics) {
+        /* (MariaDB keeps warnings across statements that use no table, like DO 0) */
+        backend_write(be, COM_QUERY, BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
+        be->has_diagnostics = false;
+        owe(be, OWED_CLEAR);
+    }
+    if (be->state == s->state && insert_id == NULL && be->n_owed == 0)
+        return true;
+    bool wait = !cmd->st.reads_only || cmd->stmt != NULL;
+    if (insert_id == NULL && be->state == s->state)
+        return !wait || align_settle(t, s, why);
+    struct state *wanted = leaves_schema(be, cmd) ? state_changed(s->state, &be->state->schema, NULL, 0)
+                                                  : state_take(s->state);
+    bool ok = restore(t, s, wanted, insert_id, wait, why);
+    state_drop(wanted);
+    return ok;
+}

@@ -1,0 +1,277 @@
+/*
+ * inside.h - what the files of session/ share: a command on its way from left to right.
+ *
+ *   command_read ─► decide ─► obtain ─► align ─► relay ─► settle
+ */
+#ifndef SESSION_INSIDE_H
+#define SESSION_INSIDE_H
+
+#include "session/session.h"
+
+struct sessions {
+    struct worker *worker;
+    struct sessions_shared *shared;
+    struct list logging_in, idle, busy;
+    struct list all;              /* of session.all and of bookmarks                      */
+    struct pin_table *pins;
+    struct list gates;            /* paused groups, pause.c                               */
+    struct list arriving;         /* wait until fewer are logging in                      */
+    unsigned n_logging_in;        /* with a task                                          */
+    bool is_admitting;            /* those who wait are being let in                       */
+    struct list starved;          /* readable, but no stack was free                      */
+    atomic_uint count;
+    struct timeouts idle_timeouts;
+    ev_timer again;               /* tries the starved                                    */
+    struct worker *const *workers;
+    unsigned n_workers;
+    bool draining;
+};
+static inline struct sessions *worker_sessions(const struct worker *w)
+{
+    return worker_part(w, PART_SESSIONS);
+}
+static inline struct worker *session_worker(const struct session *s)
+{
+    return s->home->worker;
+}
+
+/* A command of at most max_packet bytes is read whole, and so much that comes behind it; a longer
+ * one streams, see PIN_LONG_TEXT. */
+enum { LOOK_AHEAD = 64 << 10 };
+
+/* Rare members of a session. */
+struct session_more {
+    struct map statements;        /* client's id (4 bytes) -> struct stmt                 */
+    uint32_t last_stmt_id;
+    unsigned n_cursors, n_long_data; /* statements with one open                          */
+    uint64_t new_id_min, new_id_max, new_id; /* ids that OKs reported, see habits.c       */
+    uint64_t new_id_ticket;       /* of the lease in which they did                       */
+};
+
+struct session_more *session_more(struct session *s);   /* made when first needed */
+
+/* A client's prepared statement. */
+struct stmt {
+    uint32_t id;                  /* the client's                                         */
+    struct stmt_text *text;       /* counted                                              */
+    struct statement st;          /* without its hint's view                              */
+    char *hint_server;            /* owned, or NULL                                       */
+    uint16_t params, columns;
+    uint8_t *types;               /* 2 bytes a parameter as last sent, or NULL            */
+    uint64_t types_number;        /* identifies them for backend_stmt.bound; 0 = none     */
+    bool has_cursor, has_long_data;
+    struct fault long_data_fault; /* of SEND_LONG_DATA, told at EXECUTE                   */
+};
+
+/* ---- command.c: what each COM_* means here ------------------------------------------- */
+
+/* LAST_INSERT_ID(), with or without an argument: the session's value must be there before. */
+#define EFFECT_INSERT_ID (EFFECT_USES_INSERT_ID | EFFECT_SETS_INSERT_ID)
+
+enum action {
+    ACTION_FORWARD,               /* to a backend, its response to the client             */
+    ACTION_EXECUTE,               /* likewise, of a prepared statement                    */
+    ACTION_ANSWER,                /* answered by us (command->answer)                     */
+    ACTION_QUIT
+};
+
+struct command {
+    uint8_t code;
+    enum action action;
+    enum response_kind response;
+    uint8_t *head;                /* its first bytes, command byte included; in client.in  */
+    size_t head_len;
+    uint32_t first_frame;         /* payload length of the first frame                    */
+    bool whole;                   /* head is all of it                                    */
+    size_t wire_len;              /* of what lies in client.in (the whole, if whole)      */
+    struct bytes wire;            /* what to send of that: as it lies there, unless rewritten */
+    size_t inserted;              /* bytes by which `wire` is longer                       */
+    uint8_t next_seq;             /* of what the client expects next                       */
+    uint8_t server_seq;           /* of what the server sends next                         */
+    uint8_t error_seq;            /* of an ERR of ours, if not next_seq                    */
+    bool taken;                   /* its bytes are no longer in client.in                  */
+    bool ends_session;            /* if it fails                                           */
+    struct statement st;          /* what it is, as the router reads it                   */
+    struct stmt *stmt;            /* EXECUTE, FETCH, ...                                  */
+    bool (*answer)(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+};
+
+/* What became of a command. */
+struct outcome {
+    struct fault why;
+    uint64_t started_us;
+    enum route_why route;
+    bool done;
+    bool sent;                    /* the backend may have taken bytes of it               */
+    bool answered;                /* the client got bytes of a response                   */
+    bool over;                    /* the response has ended                               */
+    bool got_error;               /* ... with the server's ERR                            */
+    uint8_t tries;                /* times it was sent again                              */
+    bool drained;                 /* the client's command has been read to its end        */
+    uint16_t warnings;
+    uint16_t error;               /* the server's, if got_error                           */
+    enum served_by by;
+    uint64_t wait_us;             /* for a backend                                        */
+    uint64_t bytes;               /* of the response                                      */
+    uint64_t rows;
+};
+
+/* Read the next command of the client; waits for it.  Parks. */
+bool command_read(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* Forget the command's bytes; reads and throws away what had not come yet.  Parks. */
+bool command_drop(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
+
+/* ---- decide.c -------------------------------------------------------------------------- */
+
+/* Write down the facts, ask the router.  Never waits, changes nothing. */
+bool decide(const struct session *s, const struct command *cmd, struct plan *plan, struct fault *why);
+
+/* ---- obtain.c, align.c ------------------------------------------------------------------- */
+
+/* Lease what the plan needs; keeps what is held if it serves.  Servers that failed before for
+ * this command are passed over. */
+struct attempt {
+    struct server *avoid[4];
+    unsigned n_avoid;
+    unsigned n_again;             /* attempts begun before                                  */
+};
+bool obtain(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
+            struct attempt *attempt, struct outcome *out);
+/* The group whose servers serve this session, or NULL if the topology does not have it (any more). */
+const struct group_state *session_group(const struct session *s, const struct topology *topology);
+/* Let go of the lease. */
+void let_go(struct session *s, enum put how);
+
+/* Make the backend's state ours.  What it writes is sent together with the command when the
+ * command only reads; otherwise the server's consent is awaited. */
+bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
+           struct fault *why);
+/* The backend's LAST_INSERT_ID() is now the session's. */
+void give_insert_id(const struct session *s, struct backend *be);
+/* Read the server's consent, if any is owed. */
+bool align_settle(struct task *t, struct session *s, struct fault *why);
+/* The same as align() for any state, awaited. */
+bool align_to(struct task *t, struct session *s, struct state *wanted, struct fault *why);
+
+/* ---- relay.c -------------------------------------------------------------------------------- */
+
+/* Send the command, stream the response, learn from it. */
+bool relay(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
+/* Read a response to its end without passing it on (of a PREPARE that we sent ourselves):
+ * QUERY with the server's error if it is one. */
+bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out, struct fault *why);
+/* infile.c: pass the server's request for a file to the client, and the file back. */
+bool infile(struct task *t, struct session *s, struct backend *be, uint8_t *packet, size_t len,
+            uint8_t *next_seq, struct fault *why);
+
+/* ---- upload.c --------------------------------------------------------------------------------- */
+
+bool send_command(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
+/* Copy bytes as they come from one stream to the other. */
+bool copy_bytes(struct task *t, struct stream *from, struct stream *to, uint64_t n,
+                struct fault *why);
+/* When to give up a peer that stalls in the middle of a command. */
+double stall_deadline(struct task *t);
+
+/* ---- vars.c: what replies teach ---------------------------------------------------------------- */
+
+/* Status flags, tracked variables, schema, insert id; pins where something can't be replayed.
+ * The lease's backend follows along. */
+void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok);
+/* The effects that servers do not report, once a command has been sent. */
+void learn_effects(struct session *s, const struct command *cmd);
+/* An entry that the client would see on a connection of its own. */
+bool track_is_for_client(struct session *s, const struct track *track);
+/* The server reported a new character set of the connection but not its collation: ask.  Parks. */
+bool learn_collation(struct task *t, struct session *s, struct fault *why);
+/* Set the session's state (takes over the reference) and what follows from it. */
+void session_set_state(struct session *s, struct state *state);
+void session_pin(struct session *s, uint32_t pins);
+
+/* ---- settle.c ------------------------------------------------------------------------------------ */
+
+/* Who is to blame; keep, put back or close; what the client hears.  Returns whether the session
+ * goes on.  Parks (to tell the client). */
+bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
+bool may_try_again(const struct session *s, const struct command *cmd, const struct outcome *out);
+/* An ERR packet for the client. */
+bool tell_error(struct task *t, struct session *s, const struct fault *why, uint8_t seq,
+                struct fault *broken);
+
+/* ---- habits.c --------------------------------------------------------------------------------- */
+
+/* What a user's sessions have been seen to ask for. */
+bool habit_is_known(const struct session *s, const struct habits *h);
+void habit_note(const struct session *s, struct habits *h);
+/* An OK reported this id (0: none). */
+void note_insert_id(struct session *s, uint64_t id);
+/* SET last_insert_id = ... */
+void set_insert_id(struct session *s, struct bytes value);
+/* LAST_INSERT_ID(expr) ran where no OK reports its value: whatever the connection says is ours. */
+void note_any_insert_id(struct session *s);
+/* Make s->insert_id certain, now that a statement uses it, or while its backend is at hand. Parks. */
+bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
+
+/* ---- stmts.c ----------------------------------------------------------------------------------------- */
+
+/* Find out what a COM_STMT_* means: its statement, action and response. */
+bool stmt_command(struct session *s, struct command *cmd, struct fault *why);
+/* Make the leased backend know the statement, put its id there into the command, types too. */
+bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* A PREPARE went well: note it; gives the client's id. */
+bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p, uint32_t *id,
+                   struct fault *why);
+/* The response to a COM_STMT_* ended with these flags; with an error: 0. */
+void stmt_executed(struct session *s, const struct command *cmd, uint16_t status);
+/* SEND_LONG_DATA failed; there is no answer to it, so EXECUTE will say. */
+void stmt_long_data_failed(struct command *cmd, const struct fault *why);
+void statements_forget(struct session *s);
+
+/* ---- kill.c ------------------------------------------------------------------------------------ */
+
+bool kill_statement(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+bool kill_process(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* report.c: name of the user of this worker's session, NULL if there is none (logged in). */
+const char *session_user(struct worker *w, uint32_t id);
+
+/* ---- login.c -------------------------------------------------------------------------------------------- */
+
+/* Greeting to OK, under one deadline.  False: the session is to be closed (what the client had to
+ * be told has been told).  Parks. */
+bool log_in(struct task *t, struct session *s);
+bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+
+/* ---- pins.c ------------------------------------------------------------------------------------ */
+
+struct pin_table;
+struct pin_table *pin_table_new(void);
+void pin_table_free(struct pin_table *t);
+
+/* ---- pause.c ----------------------------------------------------------------------------------- */
+
+/* Wait while the session's group is paused.  Parks.  False (TIME) at the deadline. */
+bool wait_while_paused(struct task *t, struct session *s, struct fault *why);
+void gates_release(struct sessions *ss);
+
+/* ---- quota.c: max_connections of a user, all workers ------------------------------------------------------ */
+
+struct quota {
+    unsigned used;
+    char name[];
+};
+bool quota_take(struct sessions_shared *shared, const struct user_config *u);
+void quota_drop(struct sessions_shared *shared, const struct user_config *u);
+
+/* ---- session.c ---------------------------------------------------------------------------------------------- */
+
+/* End a session: an idle one with a last word, one that is served by cancelling its task. */
+void session_dismiss(struct session *s, unsigned code, const char *text);
+/* The same group of the listener's, by its name, in another configuration; false if it is gone. */
+bool session_follow_group(struct session *s, const struct config *now);
+/* Write an OK packet with the session's status. */
+bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why);
+/* Printable address of the client, without port. */
+void session_host(const struct session *s, char out[ADDRESS_TEXT_BYTES]);
+
+#endif

@@ -1,0 +1,385 @@
+/*
+ * login.c - from the greeting to the first OK, top to bottom, under one deadline; the same
+ * again for COM_CHANGE_USER; and COM_RESET_CONNECTION.  See inside.h.
+ *
+ * An unknown user and a wrong password are one road: the same packets, the same work, the same
+ * words.
+ */
+#include "session/inside.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+struct talk {
+    struct task *t;
+    struct session *s;
+    double deadline;
+    uint8_t seq;                  /* of our next packet */
+    uint8_t scramble[SCRAMBLE_BYTES];
+};
+
+static void begin_talk(struct talk *k, struct task *t, struct session *s, uint8_t seq)
+{
+    *k = (struct talk){ .t = t, .s = s, .seq = seq };
+    k->deadline = worker_now(task_worker(t)) + s->config->settings.login_timeout_ms / 1000.0;
+    scramble_derive(s->home->shared->scramble_secret, s->id, k->scramble);
+}
+
+static bool next_packet(struct talk *k, struct bytes *payload, struct fault *why)
+{
+    struct stream *in = &k->s->client;
+    size_t need = FRAME_HEADER;
+    struct packet p;
+    while (stream_need(k->t, in, need, k->deadline, why)) {
+        if (packet_find(buf_bytes(&in->in), 128 << 10, &p, &need, why)) {
+            if (p.seq != k->seq)
+                return fault_set(why, BLAME_CLIENT, ER_PACKETS_OUT_OF_ORDER,
+                                 "Got packets out of order");
+            *payload = arena_copy(task_arena(k->t),
+                                  packet_payload(buf_bytes(&in->in), &p, task_arena(k->t)));
+            buf_skip(&in->in, p.wire_len);
+            k->seq = p.next_seq;
+            return true;
+        }
+        if (need == 0) {
+            why->blame = BLAME_CLIENT;
+            return false;
+        }
+    }
+    why->blame = BLAME_CLIENT;    /* also for being too slow: servers close without a word */
+    why->code = 0;
+    return false;
+}
+
+static bool flush(struct talk *k, struct fault *why)
+{
+    return stream_flush(k->t, &k->s->client, k->deadline, why);
+}
+
+/* ---- the greeting ----------------------------------------------------------------------- */
+
+/* The group whose servers the greeting speaks for: the listener's, else the first. */
+static const struct group_state *greeting_group(const struct session *s, const struct topology *topology)
+{
+    unsigned g = s->listener_group >= 0 ? (unsigned)s->listener_group : 0;
+    return g < topology->n_groups ? &topology->groups[g] : NULL;
+}
+
+static enum auth_plugin usual_plugin(const struct group_state *g)
+{
+    return g == NULL || g->is_mariadb || g->version[0] == '\0' ? AUTH_NATIVE : AUTH_CACHING_SHA2;
+}
+
+static uint32_t greet(struct talk *k, const struct group_state *g, struct fault *why)
+{
+    struct session *s = k->s;
+    bool known = g != NULL && g->version[0] != '\0';
+    struct greeting greeting = {
+        .version = bytes_str(known ? g->version : s->config->settings.server_version),
+        .thread_id = s->id,
+        .caps = shape_offer(known ? g->caps : CAPS_KNOWN),
+        .collation = known && g->collation < 256 ? (uint8_t)g->collation : 45,
+        .status = STATUS_AUTOCOMMIT,
+        .plugin = auth_plugin_name(usual_plugin(g)),
+    };
+    if (known && g->is_mariadb)   /* that bit would say "I am MySQL" */
+        greeting.caps &= ~CAP_LONG_PASSWORD;
+    memcpy(greeting.scramble, k->scramble, sizeof k->scramble);
+    greeting_write(&s->client.out, &k->seq, &greeting);
+    return flush(k, why) ? greeting.caps : 0;
+}
+
+/* ---- the password ------------------------------------------------------------------------- */
+
+/* The token did not do: ask for the password itself, encrypted.  Servers ask unknown users too. */
+static bool full_authentication(struct talk *k, const struct secret *secret, bool *proven,
+                                struct fault *why)
+{
+    struct session *s = k->s;
+    const struct rsa_key *rsa = s->home->shared->rsa;
+    struct bytes answer;
+    uint8_t password[256];
+    const uint8_t full = SHA2_FULL_AUTH;
+    *proven = false;
+    auth_more_write(&s->client.out, &k->seq, bytes_of(&full, 1));
+    if (!flush(k, why) || !next_packet(k, &answer, why))
+        return false;
+    if (answer.len == 1 && answer.data[0] == SHA2_REQUEST_KEY) {
+        auth_more_write(&s->client.out, &k->seq, rsa_key_public_pem(rsa));
+        if (!flush(k, why) || !next_packet(k, &answer, why))
+            return false;
+    }
+    int n = rsa_key_decrypt(rsa, answer, k->scramble, password, sizeof password);
+    *proven = n >= 0 && auth_clear_matches(bytes_of(password, (size_t)MAX(n, 0)), secret);
+    explicit_bzero(password, sizeof password);
+    return true;
+}
+
+/* Have the client prove its password.  False: the conversation broke off. */
+static bool check_password(struct talk *k, struct bytes plugin_name, struct bytes token,
+                           const struct secret *secret, bool always_switch, enum auth_plugin usual,
+                           bool *proven, struct fault *why)
+{
+    struct session *s = k->s;
+    const uint8_t fast_ok = SHA2_FAST_OK;
+    bool can_switch = (s->caps & CAP_PLUGIN_AUTH) != 0;
+    enum auth_plugin plugin = can_switch ? auth_plugin_by_name(plugin_name) : AUTH_NATIVE;
+    /* What the client offers is nothing we know: ask for what our servers would ask for. */
+    bool must_switch = can_switch && (always_switch || plugin == AUTH_UNKNOWN);
+    if (plugin == AUTH_UNKNOWN)
+        plugin = usual;
+    if (must_switch) {
+        /* With the greeting's scramble, as servers do: Connector/C answers a COM_CHANGE_USER with a
+         * token made from that one, whatever the switch says. */
+        auth_switch_write(&s->client.out, &k->seq, plugin, k->scramble);
+        if (!flush(k, why) || !next_packet(k, &token, why))
+            return false;
+    }
+    *proven = auth_token_matches(plugin, k->scramble, token, secret);
+    if (plugin != AUTH_CACHING_SHA2 || token.len == 0 || (token.len == 1 && token.data[0] == 0))
+        return true;
+    if (!*proven)
+        return full_authentication(k, secret, proven, why);
+    auth_more_write(&s->client.out, &k->seq, bytes_of(&fast_ok, 1));
+    return true;
+}
+
+/* With `audit` on, whatever the log level. */
+static void audit(const struct session *s, const char *event, struct bytes user, const char *host)
+{
+    if (s->config->settings.audit || log_wants(LOG_AREA, LOG_INFO))
+        log_line(LOG_INFO, event, "session=%u user=%s host=%s", s->id, log_quote(user), host);
+}
+
+static bool deny(const struct session *s, struct bytes user, bool with_password, struct fault *why)
+{
+    char host[ADDRESS_TEXT_BYTES];
+    session_host(s, host);
+    count(session_worker(s), logins_denied);
+    audit(s, "login denied", user, host);
+    return fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
+                     "Access denied for user '%.*s'@'%s' (using password: %s)",
+                     (int)MIN(user.len, (size_t)80), (const char *)user.data, host,
+                     with_password ? "YES" : "NO");
+}
+
+static bool enter_quota(struct session *s, const struct user_config *u, struct fault *why)
+{
+    s->has_quota = u->max_connections > 0;
+    if (!s->has_quota || quota_take(s->home->shared, u))
+        return true;
+    s->has_quota = false;
+    return fault_set_state(why, BLAME_POLICY, 1203, "42000",
+                           "User %s already has more than 'max_user_connections' active connections",
+                           u->name);
+}
+
+/* ---- the state a session begins in ----------------------------------------------------------- */
+
+static void begin_state(struct session *s, unsigned collation, const struct group_state *g)
+{
+    unsigned usual = g != NULL && g->collation != 0 ? g->collation : 45;
+    bool family = g == NULL || g->version[0] == '\0' || collation_known(collation, g->is_mariadb);
+    s->collation = (uint16_t)(family && collation != 0 ? collation : usual);
+    s->status = STATUS_AUTOCOMMIT;
+    s->insert_id = 0;
+    s->has_new_id = false;
+    s->multi_statements = (s->caps & CAP_MULTI_STATEMENTS) != 0;
+    s->mode = (struct lexer_mode){ .is_mariadb = g != NULL && g->is_mariadb,
+                                   .version = g != NULL ? g->version_number : 0 };
+    session_set_state(s, state_at_login(s->collation, usual));
+}
+
+/* The server says whether there is such a schema and whether the account may use it. */
+static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
+{
+    struct session *s = k->s;
+    struct command cmd = { .code = COM_INIT_DB, .whole = true };
+    struct plan plan = { .role = ROLE_ANY };
+    struct attempt attempt = { .n_avoid = 0 };
+    if (schema.len == 0)
+        return true;
+    cmd.st.reads_only = false;
+    session_set_state(s, state_changed(s->state, &schema, NULL, 0));
+    struct outcome out = { .by = SERVED_HERE };
+    bool ok = obtain(k->t, s, &cmd, &plan, &attempt, &out) && align(k->t, s, &cmd, &plan, &out.why);
+    if (!ok)
+        *why = out.why;
+    if (s->lease != NULL)
+        let_go(s, ok ? PUT_CLEAN : PUT_CLOSE);
+    return ok;
+}
+
+static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, struct fault *why)
+{
+    struct session *s = k->s;
+    struct ok ok = { .status = STATUS_AUTOCOMMIT };
+    struct buf track = { 0 };
+    if (schema.len > 0 && !is_mariadb && (s->caps & CAP_SESSION_TRACK) != 0) {
+        track_write(&track, TRACK_SCHEMA, schema);
+        ok.track = buf_bytes(&track);
+        ok.status |= STATUS_SESSION_STATE_CHANGED;
+    }
+    ok_write(&s->client.out, &k->seq, &ok, 0x00, s->caps);
+    buf_release(&track);
+    count(session_worker(s), logins_ok);
+    if (s->config->settings.audit) {
+        char host[ADDRESS_TEXT_BYTES];
+        session_host(s, host);
+        audit(s, "login", bytes_str(s->user->name), host);
+    }
+    return flush(k, why);
+}
+
+/* ---- login ---------------------------------------------------------------------------------------- */
+
+/* Who asks for what, whichever packet said so. */
+struct claim {
+    struct bytes user, schema, plugin, token;
+    unsigned collation;
+    bool always_switch;           /* COM_CHANGE_USER */
+};
+
+static bool admit(struct talk *k, const struct claim *r, const struct group_state *greeted,
+                  struct topology *topology, struct fault *why)
+{
+    struct session *s = k->s;
+    const struct user_config *u = config_user(s->config, r->user);
+    bool proven;
+    if (!check_password(k, r->plugin, r->token, u != NULL ? &u->secret : NULL, r->always_switch,
+                        usual_plugin(greeted), &proven, why))
+        return false;
+    if (u == NULL || !proven)
+        return deny(s, r->user, r->token.len > 0 || r->always_switch, why);
+    if (!enter_quota(s, u, why))
+        return false;
+    s->user = u;
+    const struct group_state *g = session_group(s, topology);
+    struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
+    begin_state(s, r->collation, g);
+    return enter_schema(k, schema, why) && welcome(k, schema, g != NULL && g->is_mariadb, why);
+}
+
+static bool read_login(struct talk *k, uint32_t offered, struct login *l, struct fault *why)
+{
+    struct bytes payload;
+    if (!next_packet(k, &payload, why))
+        return false;
+    if (!login_read(payload, offered, l, why)) {
+        /* 1043 Bad handshake, as servers say */
+        why->blame = BLAME_POLICY;
+        return false;
+    }
+    if (l->is_ssl_request)
+        return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
+    k->s->caps = l->caps;
+    return true;
+}
+
+/* Tell the client why, give it time to read that and to close first. */
+static void turn_away(struct talk *k, const struct fault *why)
+{
+    struct fault broken;
+    struct session *s = k->s;
+    if (why->blame == BLAME_CLIENT && why->code == 0) {
+        count(session_worker(s), logins_aborted);
+        return;
+    }
+    task_forgive(k->t);
+    if (tell_error(k->t, s, why, k->seq, &broken))
+        stream_linger(k->t, &s->client, s->config->settings.linger_ms / 1000.0);
+}
+
+bool log_in(struct task *t, struct session *s)
+{
+    struct fault why = FAULT_NONE;
+    struct login l;
+    struct topology *topology = topology_take(worker_topology(task_worker(t)));
+    struct talk k;
+    begin_talk(&k, t, s, 0);
+    const struct group_state *g = greeting_group(s, topology);
+    uint32_t offered = greet(&k, g, &why);
+    bool ok = offered != 0 && read_login(&k, offered, &l, &why);
+    if (ok) {
+        struct claim r = { .user = l.user, .schema = l.schema, .plugin = l.plugin, .token = l.auth,
+                             .collation = l.collation };
+        ok = admit(&k, &r, g, topology, &why);
+    }
+    if (!ok)
+        turn_away(&k, &why);
+    topology_drop(topology);
+    return ok;
+}
+
+/* ---- changing user, resetting ------------------------------------------------------------------------ */
+
+/* Everything but the connection and the account goes.  A held backend is cleaned before the client
+ * hears OK: its locks must be gone by then. */
+static bool forget_everything(struct task *t, struct session *s, struct fault *why)
+{
+    statements_forget(s);
+    uint32_t pins = s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS);
+    session_pin(s, 0);
+    s->last_ticket = 0;           /* the next account must not come back to it */
+    if (s->lease == NULL)
+        return true;
+    bool ok = pins == 0 || backend_reset(t, s->lease, stall_deadline(t), why);
+    let_go(s, ok ? PUT_CLEAN : PUT_CLOSE);
+    return ok || why->blame != BLAME_TIME;
+}
+
+bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    struct change_user c;
+    struct talk k;
+    struct config *config = config_take(worker_config(task_worker(t)));
+    struct topology *topology = topology_take(worker_topology(task_worker(t)));
+    begin_talk(&k, t, s, 1);
+    cmd->ends_session = true;     /* unless all goes well */
+    bool ok = change_user_read(bytes_of(cmd->head + 1, cmd->head_len - 1), s->caps, &c, why);
+    if (!ok) {
+        why->blame = BLAME_POLICY;
+        goto out;
+    }
+    struct claim r = {
+        .user = arena_copy(task_arena(t), c.user),
+        .schema = arena_copy(task_arena(t), c.schema),
+        .plugin = arena_copy(task_arena(t), c.plugin),
+        .token = arena_copy(task_arena(t), c.auth),
+        .collation = c.collation,
+        .always_switch = (s->caps & CAP_PLUGIN_AUTH) != 0,
+    };
+    buf_skip(&s->client.in, cmd->wire_len);
+    cmd->taken = true;
+    ok = forget_everything(t, s, why);
+    if (ok && !session_follow_group(s, config))
+        ok = fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR, "volvox: the session's group is gone");
+    if (ok) {
+        if (s->has_quota)
+            quota_drop(s->home->shared, s->user);
+        s->has_quota = false;
+        config_drop(s->config);
+        s->config = config_take(config);
+        s->user = NULL;
+        ok = admit(&k, &r, greeting_group(s, topology), topology, why);
+    }
+    if (ok)
+        cmd->ends_session = false;
+    cmd->error_seq = k.seq;
+out:
+    topology_drop(topology);
+    config_drop(config);
+    return ok;
+}
+
+bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    (void)cmd;
+    struct bytes schema = arena_copy(task_arena(t), s->state->schema);
+    struct topology *topology = topology_take(worker_topology(task_worker(t)));
+    bool ok = forget_everything(t, s, why);
+    begin_state(s, s->collation, session_group(s, topology));
+    session_set_state(s, state_changed(s->state, &schema, NULL, 0));
+    topology_drop(topology);
+    return ok && answer_ok(t, s, 1, why);
+}

@@ -1,0 +1,259 @@
+/* obtain.c - lease what the plan needs; see inside.h. */
+#include "session/inside.h"
+
+#include <limits.h>
+
+#include "base/log.h"
+#include "base/random.h"
+
+/* A reload reaches sessions and topology one after the other, so where they stem from different
+ * snapshots the index may have moved: the name counts. */
+const struct group_state *session_group(const struct session *s, const struct topology *topology)
+{
+    unsigned index = s->listener_group >= 0 ? (unsigned)s->listener_group : s->user->group;
+    if (index >= s->config->n_groups)
+        return NULL;
+    const char *name = s->config->groups[index].name;
+    if (index < topology->n_groups && strcmp(topology->groups[index].name, name) == 0)
+        return &topology->groups[index];
+    for (unsigned i = 0; i < topology->n_groups; i++)
+        if (strcmp(topology->groups[i].name, name) == 0)
+            return &topology->groups[i];
+    return NULL;
+}
+
+void let_go(struct session *s, enum put how)
+{
+    struct backend *be = s->lease;
+    s->lease = NULL;
+    pool_put(be, how);
+}
+
+static bool is_primary(const struct session *s, const struct topology *topology)
+{
+    const struct group_state *g = session_group(s, topology);
+    return g != NULL && g->primary != UINT_MAX && topology->servers[g->primary].server == s->lease->server;
+}
+
+/* Does the backend in hand do for this plan? */
+static bool lease_serves(const struct session *s, const struct topology *topology,
+                         const struct command *cmd, const struct plan *plan)
+{
+    if (plan->stays || plan->role == ROLE_SAME)
+        return true;
+    /* A SET may pin the session to it, as vars.c finds out afterwards: then it must be one for writes. */
+    if (plan->role == ROLE_ANY)
+        return cmd->st.verb != VERB_SET || is_primary(s, topology);
+    if (plan->server.len > 0)
+        return bytes_equal(plan->server, bytes_str(s->lease->server->name));
+    return is_primary(s, topology) == (plan->role == ROLE_PRIMARY);
+}
+
+static struct server *server_of_hint(const struct topology *topology, const struct group_state *g,
+                                     const struct plan *plan, struct fault *why)
+{
+    unsigned group = (unsigned)(g - topology->groups);
+    const struct server_state *found = topology_server(topology, plan->server, group);
+    if (found == NULL) {
+        fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+                  "volvox: the hint names server '%.*s', which is not in group '%s'",
+                  BYTES_FMT(plan->server), g->name);
+        return NULL;
+    }
+    enum pick_role role = plan->role == ROLE_PRIMARY ? PICK_PRIMARY : PICK_ANY;
+    const char *objection = topology_objection(topology, (unsigned)(found - topology->servers), role);
+    if (objection == NULL)
+        return found->server;
+    fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR, "volvox: the hint's server '%.*s' can't take this: %s",
+              BYTES_FMT(plan->server), objection);
+    return NULL;
+}
+
+static struct server *choose(const struct session *s, const struct topology *topology,
+                             const struct plan *plan, const struct attempt *attempt,
+                             struct fault *why)
+{
+    static const enum pick_role roles[] = {
+        [ROLE_ANY] = PICK_ANY, [ROLE_PRIMARY] = PICK_PRIMARY, [ROLE_REPLICA] = PICK_REPLICA,
+        [ROLE_SAME] = PICK_ANY,
+    };
+    const struct group_state *g = session_group(s, topology);
+    if (g == NULL) {
+        fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR, "volvox: the session's group is gone");
+        return NULL;
+    }
+    if (plan->server.len > 0)
+        return server_of_hint(topology, g, plan, why);
+    return topology_pick(topology, (unsigned)(g - topology->groups), roles[plan->role], random_u64(),
+                         attempt->avoid, attempt->n_avoid, why);
+}
+
+static void hold(struct session *s, struct backend *be)
+{
+    if (be->insert_id_of != s->id)
+        be->insert_id_of = 0;
+    s->lease = be;
+    be->holder = s;
+    be->holder_id = s->id;
+    s->last_ticket = be->ticket;
+    if ((be->caps & CAP_SESSION_TRACK) == 0)
+        session_pin(s, s->pins | PIN_UNTRACKED);
+}
+
+static bool lease_from(struct task *t, struct session *s, struct server *server, bool sure,
+                       struct fault *why)
+{
+    struct worker *w = task_worker(t);
+    double deadline = worker_now(w) + s->config->settings.queue_timeout_ms / 1000.0;
+    struct lease_terms terms = {
+        .server = server,
+        .user = s->user,
+        .fit = s->caps & CAPS_FIT,
+        .state = s->state,
+        .collation = s->collation,
+        .sure = sure,
+    };
+    struct backend *be = pool_take(t, &terms, deadline, why);
+    if (be == NULL)
+        return false;
+    hold(s, be);
+    return true;
+}
+
+static void count_role(const struct session *s, const struct topology *topology, struct outcome *out)
+{
+    struct worker *w = session_worker(s);
+    out->by = is_primary(s, topology) ? SERVED_PRIMARY : SERVED_REPLICA;
+    if (out->by == SERVED_PRIMARY)
+        count(w, commands_primary);
+    else
+        count(w, commands_replica);
+}
+
+static bool asks_for_counts(const struct command *cmd)
+{
+    return (cmd->st.effects & (EFFECT_USES_FOUND_ROWS | EFFECT_USES_ROW_COUNT)) != 0;
+}
+
+/* What is asked is about the statement before: find the connection that ran it, if nobody has
+ * used it since. */
+static bool take_again(struct session *s, const struct command *cmd, const struct plan *plan,
+                       struct fault *why)
+{
+    bool counts = asks_for_counts(cmd);
+    bool new_id = (cmd->st.effects & EFFECT_INSERT_ID) != 0 && s->has_new_id;
+    if (plan->role != ROLE_SAME && !counts && !new_id)
+        return true;
+    uint64_t ticket = s->last_ticket;
+    struct backend *be =
+        counts && s->counts_lost ? NULL : pool_take_again(session_worker(s), ticket);
+    if (be != NULL) {
+        hold(s, be);
+        if (s->has_new_id && s->more->new_id_ticket == ticket)
+            s->more->new_id_ticket = be->ticket;
+        return true;
+    }
+    if (s->diagnostics_lost && (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0)
+        return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+                         "volvox: the connection that had the diagnostics was needed by others who "
+                         "waited; they are gone");
+    if (!counts || ticket == 0)
+        return true;
+    habit_note(s, &s->home->shared->counts);
+    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+                     "volvox: FOUND_ROWS() or ROW_COUNT() came when the connection of the statement "
+                     "before had been given to others; from now on sessions of this user keep theirs, "
+                     "so run both again");
+}
+
+/* LAST_INSERT_ID() is used: find out what it is, unless that would disturb the counts that are asked
+ * for in the same breath; then what the connection has must do. */
+static bool prepare_insert_id(struct task *t, struct session *s, const struct command *cmd,
+                              struct fault *why)
+{
+    if ((cmd->st.effects & EFFECT_INSERT_ID) == 0)
+        return true;
+    habit_note(s, &s->home->shared->insert_ids);
+    if (!asks_for_counts(cmd) || s->lease == NULL || !s->has_new_id)
+        return settle_insert_id(t, s, why);
+    give_insert_id(s, s->lease);
+    return true;
+}
+
+/* Held only for what the client might have asked next, and did not. */
+static bool leave_lease(struct task *t, struct session *s, struct fault *why)
+{
+    bool asks = habit_is_known(s, &s->home->shared->insert_ids);
+    if (asks && !settle_insert_id(t, s, why))
+        return false;
+    session_pin(s, s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS));
+    let_go(s, PUT_CLEAN);
+    return true;
+}
+
+/* A session that was pinned on a replica (in a READ ONLY transaction, say) must not write there. */
+static bool may_run_there(const struct session *s, const struct command *cmd, const struct plan *plan,
+                          const struct topology *topology, struct fault *why)
+{
+    enum verb v = cmd->st.verb;
+    bool writes = v == VERB_WRITE || v == VERB_DDL || v == VERB_CALL;
+    char words[256];
+    if (!plan->stays || !writes || (s->pins & PIN_TRANSACTION) != 0 || is_primary(s, topology) ||
+        (cmd->st.effects & EFFECT_TEMP_TABLE) != 0)
+        return true;
+    pins_print(s->pins, words, sizeof words);
+    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+                     "volvox: this session can't leave replica %s (%s), and the statement needs the "
+                     "primary", s->lease->server->name, words);
+}
+
+/* Does what is held (now, or again) do?  Otherwise it has been let go. */
+static bool keep_held(struct task *t, struct session *s, const struct command *cmd,
+                      const struct plan *plan, const struct topology *topology, struct fault *why)
+{
+    if (s->lease == NULL && !take_again(s, cmd, plan, why))
+        return false;
+    if (!prepare_insert_id(t, s, cmd, why))
+        return false;
+    if (s->lease == NULL)
+        return true;
+    if (!may_run_there(s, cmd, plan, topology, why))
+        return false;
+    return lease_serves(s, topology, cmd, plan) || leave_lease(t, s, why);
+}
+
+static bool lease_new(struct task *t, struct session *s, const struct command *cmd,
+                      const struct plan *plan, const struct topology *topology,
+                      struct attempt *attempt, struct fault *why)
+{
+    /* what can't be sent twice, and a second attempt, must not find a dead connection */
+    bool sure = !cmd->st.reads_only || !cmd->whole || cmd->response == RESPONSE_NONE ||
+                attempt->n_again++ > 0;
+    for (;;) {
+        struct server *server = choose(s, topology, plan, attempt, why);
+        if (server == NULL)
+            return false;
+        if (lease_from(t, s, server, sure, why))
+            return true;
+        if (why->blame != BLAME_SERVER || attempt->n_avoid == 3)
+            return false;
+        attempt->avoid[attempt->n_avoid++] = server;
+        if (plan->role == ROLE_PRIMARY || plan->server.len > 0)
+            return false; /* there is no other */
+    }
+}
+
+bool obtain(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
+            struct attempt *attempt, struct outcome *out)
+{
+    struct worker *w = task_worker(t);
+    uint64_t began_us = worker_now_us(w);
+    struct topology *topology = topology_take(worker_topology(w));
+    bool done = keep_held(t, s, cmd, plan, topology, &out->why) &&
+                (s->lease != NULL || lease_new(t, s, cmd, plan, topology, attempt, &out->why));
+    if (done)
+        count_role(s, topology, out);
+    topology_drop(topology);
+    out->wait_us += worker_now_us(w) - began_us;
+    return done;
+}

@@ -1,0 +1,322 @@
+/*
+ * relay.c - the command to the server, the response to the client; see inside.h.
+ *
+ * Bounded both ways: what the client does not take stops the reading from the server, what the
+ * server does not take stops the reading from the client.  Rows pass as they are.  Only the
+ * packets that mean something are read, and rewritten where the client speaks a poorer dialect
+ * than we speak with the server:
+ *
+ *   server (DEPRECATE_EOF, SESSION_TRACK)      client without them
+ *   columns                                    columns, EOF          (numbers move by one)
+ *   rows, OK 0xFE with tracker entries         rows, EOF
+ *   OK with our tracker entries                OK with those it asked for, or none
+ */
+#include "session/inside.h"
+
+#include "base/log.h"
+
+/* ---- the response ------------------------------------------------------------------------- */
+
+struct relay {
+    struct session *s;
+    struct backend *be;
+    struct command *cmd;
+    struct outcome *out;
+    struct response r;
+    bool insert_eof;              /* the client expects an EOF after definitions           */
+    bool client_is_ahead;         /* it has sent more commands: not watched any more       */
+    bool drop_eof;                /* the server sends one that the client does not expect  */
+};
+
+static bool put(struct task *t, struct relay *x, struct bytes data)
+{
+    x->out->answered = true;
+    return stream_put(t, &x->s->client, data, stall_deadline(t), &x->out->why);
+}
+
+/* Entries that the client would not see on a connection of its own are cut out. */
+static void keep_client_entries(struct session *s, struct bytes tracks, struct buf *kept)
+{
+    struct track_walk walk;
+    struct track track;
+    track_begin(&walk, tracks);
+    while (track_next(&walk, &track)) {
+        if (!track_is_for_client(s, &track))
+            continue;
+        if (track.type == TRACK_SYSVAR)
+            track_write_sysvar(kept, track.name, track.value);
+        else
+            track_write(kept, (enum track_type)track.type, track.value);
+    }
+}
+
+static bool same_dialect(const struct relay *x)
+{
+    const uint32_t matters = CAP_DEPRECATE_EOF | CAP_SESSION_TRACK;
+    return (x->s->caps & matters) == (x->be->caps & matters);
+}
+
+static bool pass_ok(struct task *t, struct relay *x, const struct response_found *f, struct ok *ok,
+                    bool end_of_rows)
+{
+    struct session *s = x->s;
+    bool as_it_is = ok->track.len == 0 && same_dialect(x);
+    if (as_it_is || (s->pins & PIN_TRACKING) != 0)
+        return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+    struct buf kept = { 0 };
+    uint8_t seq = f->seq;
+    if ((s->caps & CAP_SESSION_TRACK) != 0)
+        keep_client_entries(s, ok->track, &kept);
+    ok->track = buf_bytes(&kept);
+    ok->status = (uint16_t)(kept.tail > 0 ? ok->status | STATUS_SESSION_STATE_CHANGED
+                                          : ok->status & ~STATUS_SESSION_STATE_CHANGED);
+    if (end_of_rows)
+        end_of_rows_write(&s->client.out, &seq, ok, s->caps);
+    else
+        ok_write(&s->client.out, &seq, ok, 0x00, s->caps);
+    buf_release(&kept);
+    x->out->answered = true;
+    return true;
+}
+
+static bool on_ok(struct task *t, struct relay *x, const struct response_found *f, bool end_of_rows)
+{
+    struct ok ok;
+    if (!ok_read(bytes_of(f->payload, f->payload_len), x->be->caps, &ok, &x->out->why))
+        return false;
+    learn_ok(x->s, x->cmd, &ok);
+    x->out->warnings = ok.warnings;
+    if (x->cmd->stmt != NULL)
+        stmt_executed(x->s, x->cmd, ok.status);
+    return pass_ok(t, x, f, &ok, end_of_rows);
+}
+
+/* (Not called for a cursor's definitions: one packet ends both them and the response.) */
+static bool on_columns_end(struct task *t, struct relay *x, const struct response_found *f)
+{
+    uint8_t seq = f->seq;
+    if (f->len > 0 && !x->drop_eof)
+        return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+    if (f->len > 0) {
+        x->r.seq_shift--;
+    } else if (x->insert_eof) {
+        eof_write(&x->s->client.out, &seq, x->s->status & ~STATUS_MORE_RESULTS, 0);
+        x->r.seq_shift++;
+    }
+    return true;
+}
+
+static bool on_prepared(struct task *t, struct relay *x, const struct response_found *f)
+{
+    struct prepared p;
+    uint32_t id;
+    struct outcome *out = x->out;
+    if (!prepared_read(bytes_of(f->payload, f->payload_len), &p, &out->why) ||
+        !stmt_prepared(x->s, x->cmd, &p, &id, &out->why))
+        return false;
+    for (int i = 0; i < 4; i++)
+        f->payload[1 + i] = (uint8_t)(id >> 8 * i);
+    return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+}
+
+static bool on_err(struct task *t, struct relay *x, const struct response_found *f)
+{
+    x->out->got_error = true;
+    if (f->payload_len >= 3)
+        x->out->error = (uint16_t)(f->payload[1] | f->payload[2] << 8);
+    count(session_worker(x->s), server_errors);
+    /* An ERR carries no flags: with autocommit off there may be a transaction now. */
+    if ((x->s->status & STATUS_AUTOCOMMIT) == 0)
+        session_pin(x->s, x->s->pins | PIN_TRANSACTION);
+    if (x->cmd->stmt != NULL)
+        stmt_executed(x->s, x->cmd, 0);
+    return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+}
+
+static bool on_infile(struct task *t, struct relay *x, const struct response_found *f)
+{
+    uint8_t next_seq;
+    x->out->answered = true;
+    /* the command has been consumed; what the client sends now is the file */
+    if (!x->out->drained) {
+        buf_skip(&x->s->client.in, x->cmd->wire_len);
+        x->out->drained = true;
+    }
+    if (!infile(t, x->s, x->be, f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER, &next_seq,
+                &x->out->why))
+        return false;
+    response_after_infile(&x->r, next_seq);
+    return true;
+}
+
+/* Nobody asks a client that waits for its answer to be silent, so what is readable may be its next
+ * commands, or its end. */
+static bool client_is_there(struct relay *x)
+{
+    char byte;
+    ssize_t n = recv(stream_fd(&x->s->client), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    x->client_is_ahead |= n > 0;
+    if (n != 0)
+        return true;
+    x->s->client.peer_closed = true;
+    return fault_set(&x->out->why, BLAME_CLIENT, 0, "client left while its command ran");
+}
+
+/* Wait for more of the response; what the client has not got yet goes out before we park, and a
+ * client that leaves meanwhile is noticed. */
+static bool more(struct task *t, struct relay *x, size_t need)
+{
+    struct stream *in = &x->be->stream, *client = &x->s->client;
+    size_t have = buf_len(&in->in);
+    struct wait wait = { .readable = &in->watch };
+    /* Right after the command the server has said nothing yet: don't ask the socket for that. */
+    bool waits_first = x->r.bytes == 0 && have == 0 && !in->peer_closed && !in->unreadable;
+    for (;; waits_first = false) {
+        if (!waits_first && stream_fill(in, need - have) != 0)
+            break;
+        if (buf_len(&client->out) > 0 && !stream_flush(t, client, stall_deadline(t), &x->out->why))
+            return false;
+        wait.readable2 = x->client_is_ahead ? NULL : &client->watch;
+        if (task_wait(t, &wait) == WOKE_CANCELLED)
+            return fault_set(&x->out->why, BLAME_TIME, ER_QUERY_INTERRUPTED,
+                             "Query execution was interrupted");
+        if (!x->client_is_ahead && stream_fill(in, need - have) == 0 && !client_is_there(x))
+            return false;
+        if (buf_len(&in->in) > have)
+            break;
+    }
+    return buf_len(&in->in) >= need || stream_need(t, in, need, 0, &x->out->why);
+}
+
+static bool step(struct task *t, struct relay *x, enum response_step what,
+                 const struct response_found *f)
+{
+    switch (what) {
+    case STEP_MORE:
+        return more(t, x, f->need);
+    case STEP_PASS:
+        return put(t, x, bytes_of(buf_head(&x->be->stream.in), f->len));
+    case STEP_COLUMNS_END:
+        return on_columns_end(t, x, f);
+    case STEP_OK:
+        return on_ok(t, x, f, false);
+    case STEP_END_OF_ROWS:
+        return on_ok(t, x, f, true);
+    case STEP_ERR:
+        return on_err(t, x, f);
+    case STEP_INFILE:
+        return on_infile(t, x, f);
+    case STEP_PREPARED:
+        return on_prepared(t, x, f);
+    case STEP_BAD:
+        break;
+    }
+    return false;
+}
+
+static bool relay_response(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
+{
+    struct backend *be = s->lease;
+    struct relay x = { .s = s, .be = be, .cmd = cmd, .out = out };
+    struct response_found f;
+    bool client_wants_eof = (s->caps & CAP_DEPRECATE_EOF) == 0;
+    bool server_sends_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
+    x.insert_eof = client_wants_eof && !server_sends_eof;
+    x.drop_eof = !client_wants_eof && server_sends_eof;
+    response_begin(&x.r, cmd->response, be->caps, cmd->server_seq);
+    x.r.seq_shift = (uint8_t)(cmd->next_seq - cmd->server_seq);
+    do {
+        struct buf *in = &be->stream.in;
+        enum response_step what = response_next(&x.r, buf_len(in) > 0 ? buf_head(in) : NULL,
+                                                buf_len(in), &f, &out->why);
+        if (!step(t, &x, what, &f))
+            return false;
+        if (what == STEP_MORE)
+            f.last = false;
+        else
+            buf_skip(in, f.len);
+        task_breathe(t);
+    } while (!f.last);
+    out->over = true;
+    out->rows = x.r.rows;
+    out->bytes = x.r.bytes;
+    return true;
+}
+
+/* What the reply left open is asked while the client reads its answer. */
+static bool look_up(struct task *t, struct session *s, const struct command *cmd, struct outcome *out)
+{
+    bool asks_ids = habit_is_known(s, &s->home->shared->insert_ids);
+    bool asks_counts = habit_is_known(s, &s->home->shared->counts);
+    /* who also asks for counts keeps the connection: there it can wait until it is needed */
+    bool wants_id = (cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts);
+    s->counts_lost = s->collation_unknown || (wants_id && s->has_new_id);
+    if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
+        note_any_insert_id(s);
+    if (s->collation_unknown && !learn_collation(t, s, &out->why))
+        out->over = false;
+    if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
+        out->over = false;
+    return out->over;
+}
+
+static bool expects_nothing(const struct command *cmd)
+{
+    return cmd->response == RESPONSE_NONE;
+}
+
+bool relay(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
+{
+    struct backend *be = s->lease;
+    be->commands++;
+    atomic_fetch_add_explicit(&be->server->commands, 1, memory_order_relaxed);
+    learn_effects(s, cmd);
+    bool sent = send_command(t, s, cmd, out);
+    if (sent && expects_nothing(cmd)) {
+        out->over = true;
+        return true;
+    }
+    /* A server that closes while we send may have said why: look before giving up. */
+    bool may_have_spoken = out->why.blame == BLAME_SERVER && out->sent;
+    if (!sent && !may_have_spoken)
+        return false;
+    if (!align_settle(t, s, &out->why))
+        return false;
+    if (!relay_response(t, s, cmd, out) ||
+        !stream_flush(t, &s->client, stall_deadline(t), &out->why))
+        return false;
+    return look_up(t, s, cmd, out);
+}
+
+/* ---- a PREPARE of our own ---------------------------------------------------------------------- */
+
+bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out, struct fault *why)
+{
+    struct response r;
+    struct response_found f;
+    struct err err;
+    bool ok = true;
+    response_begin(&r, RESPONSE_PREPARE, be->caps, 1);
+    do {
+        struct buf *in = &be->stream.in;
+        enum response_step what =
+            response_next(&r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), &f, why);
+        if (what == STEP_MORE) {
+            if (!stream_need(t, &be->stream, f.need, 0, why))
+                return false;
+            f.last = false;
+            continue;
+        }
+        if (what == STEP_BAD)
+            return false;
+        if (what == STEP_PREPARED && !prepared_read(bytes_of(f.payload, f.payload_len), out, why))
+            return false;
+        if (what == STEP_ERR) {
+            if (!err_read(bytes_of(f.payload, f.payload_len), &err, why))
+                return false;
+            ok = fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
+        }
+        buf_skip(in, f.len);
+    } while (!f.last);
+    return ok;
+}

@@ -1,0 +1,182 @@
+/*
+ * session.h - one client: login, commands, goodbye.
+ *
+ * Runs on workers; a session never changes its worker.  An idle session is plain data: no
+ * task, no buffers.  While a command (or the login) is served, a task holds the session and
+ * is the only one that may free it; others ask it to end with task_cancel().
+ *
+ * Begin reading with session.c: serve_command() is the product in one page.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "pool/pool.h"
+#include "router/router.h"
+
+/* What all workers' sessions share; filled by main before the workers start. */
+struct sessions_shared {
+    const struct rsa_key *rsa;
+    uint8_t scramble_secret[32];
+    atomic_uint open;             /* clients, logged in or not, all workers               */
+    atomic_uint last_id;          /* thread ids given to clients                          */
+    struct habits {
+        atomic_ullong bits[16];   /* by hash of the user's name                           */
+    } counts, insert_ids;         /* its sessions ask for ROW_COUNT() or FOUND_ROWS(); for
+                                     LAST_INSERT_ID(): see habits.c                        */
+    pthread_mutex_t quota_lock;
+    struct map quotas;            /* user name -> struct quota, only users with a limit    */
+};
+void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *rsa);
+void sessions_shared_release(struct sessions_shared *shared);
+
+/* An accepted client on its way to a worker (MAIL_CLIENT); the acceptor has raised
+ * shared->open, the session lowers it when it ends. */
+struct client_mail {
+    struct mail mail;
+    int fd;
+    int group;                    /* of the listener, -1: the user's */
+    atomic_uint *door_open;       /* sessions of its listener: raised as well */
+};
+
+enum session_phase {
+    SESSION_LOGIN,                /* sessions->logging_in, a task serves it               */
+    SESSION_IDLE,                 /* sessions->idle, no task; may hold a lease            */
+    SESSION_BUSY,                 /* sessions->busy, a task serves it                     */
+    SESSION_CLOSING,              /* no list; freed when its task returns                 */
+};
+
+/* Why a session can't leave its backend; bits.  The first group ends by itself. */
+#define PIN_TRANSACTION 0x00000001u    /* ends with it                                    */
+#define PIN_DIAGNOSTICS 0x00000002u    /* warnings or an error may be asked for           */
+#define PIN_COUNTS 0x00000004u         /* FOUND_ROWS() or ROW_COUNT() may be asked for    */
+#define PIN_TABLE_LOCK 0x00000008u     /* LOCK TABLES, until UNLOCK                       */
+#define PIN_ONE_SHOT 0x00000010u       /* SET TRANSACTION for the next one                */
+#define PIN_PASSING (PIN_TRANSACTION | PIN_DIAGNOSTICS | PIN_COUNTS | PIN_TABLE_LOCK | PIN_ONE_SHOT)
+/* These last until the session is reset or ends. */
+#define PIN_TEMP_TABLE 0x00000100u
+#define PIN_USER_VAR 0x00000200u
+#define PIN_NAMED_LOCK 0x00000400u
+#define PIN_HANDLER 0x00000800u
+#define PIN_TEXT_PREPARE 0x00001000u
+#define PIN_PROCEDURE 0x00002000u      /* CALL: what it did can't be seen                 */
+#define PIN_UNKNOWN 0x00004000u        /* the server reported a change without saying what */
+#define PIN_ROLE 0x00008000u
+#define PIN_RESOURCE_GROUP 0x00010000u
+#define PIN_VARIABLE 0x00020000u       /* a variable that can't be replayed               */
+#define PIN_TRACKING 0x00080000u       /* the client changed session_track_*              */
+#define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
+#define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */
+#define PIN_INSTANCE_LOCK 0x00400000u
+/* These end with the prepared statement that caused them. */
+#define PIN_CURSOR 0x01000000u
+#define PIN_LONG_DATA 0x02000000u
+
+/* "temporary table, user variable", into out. */
+void pins_print(uint32_t pins, char *out, size_t size);
+
+struct sessions;
+struct session_more;
+struct session {
+    struct list link;             /* by phase                                             */
+    struct list all;              /* sessions->all, oldest first                          */
+    struct sessions *home;        /* the worker's                                         */
+    struct stream client;
+    struct timeout idle;          /* while IDLE                                           */
+    struct task *task;            /* who serves it, or NULL                               */
+    struct config *config;        /* counted; `user` lies in it                           */
+    const struct user_config *user; /* NULL before the login                              */
+    struct state *state;          /* counted                                              */
+    struct backend *lease;        /* held                                                 */
+    atomic_uint *door_open;       /* its listener's count                                 */
+    struct session_more *more;    /* rare things; NULL until needed                       */
+    uint64_t since_us;            /* of the phase                                         */
+    uint64_t digest;              /* of the statement served last                         */
+    uint64_t pin_since_us;        /* see pins.c                                           */
+    uint64_t insert_id;           /* what LAST_INSERT_ID() is, as far as is certain       */
+    uint64_t last_ticket;         /* of the lease that served the last command            */
+    enum session_phase phase;
+    uint32_t id;                  /* the thread id in its greeting                        */
+    uint32_t caps;                /* agreed with the client                               */
+    uint32_t pins;
+    uint32_t commands;
+    int listener_group;           /* -1: the user's                                       */
+    uint16_t status;              /* flags of the last OK: transaction, autocommit, ...   */
+    uint16_t collation;           /* as the client asked at login                         */
+    uint16_t pin_entry;           /* see pins.c                                           */
+    uint8_t code;                 /* of the command served last                           */
+    bool multi_statements : 1;
+    bool counts_lost : 1;         /* a query of ours came behind the last command's: what
+                                     ROW_COUNT() and FOUND_ROWS() say is not about it      */
+    bool diagnostics_lost : 1;    /* its connection was given away before the client asked */
+    bool is_paused : 1;           /* waits in pause.c                                     */
+    bool has_new_id : 1;          /* more->new_id counts                                  */
+    bool has_quota : 1;           /* counts in the user's max_connections                 */
+    bool explicit_transaction : 1; /* see track_is_for_client()                            */
+    bool collation_unknown : 1;   /* the connection's character set was set just now      */
+    struct lexer_mode mode;       /* how the servers read its statements                  */
+};
+
+void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
+                          struct worker *const *workers, unsigned n_workers);
+void sessions_worker_release(struct worker *w);
+unsigned sessions_count(const struct worker *w);       /* any thread, for balancing */
+
+/* Stop taking commands: idle sessions end now, busy ones after their command or transaction.
+ * sessions_count() reaches 0 when all are gone. */
+void sessions_drain(struct worker *w);
+/* End all of them now: busy ones are cancelled. */
+void sessions_end(struct worker *w);
+/* Hook for config_on_swap(): sessions whose user has vanished or changed end. */
+void sessions_configured(struct worker *w, const struct config *now);
+
+/* "Too many connections" on a socket that gets no session; never blocks, does not close it. */
+void session_refuse(int fd, unsigned code, const char *text);
+
+/* ---- for operators (report.c) ---------------------------------------------------------- */
+
+/* One session as it is now. */
+struct session_row {
+    uint32_t id;
+    unsigned worker;
+    char user[81], host[64], schema[65], group[65];
+    const char *phase;            /* "login", "idle", "busy", "paused"                    */
+    const char *command;          /* COM_* it serves or served last, as SHOW PROCESSLIST says */
+    uint64_t since_us;            /* in this phase, a duration                            */
+    uint64_t digest;              /* of the statement it serves or served last            */
+    char server[65];              /* of the backend it holds; "" = none                   */
+    uint32_t server_thread;
+    uint32_t pins;
+    uint64_t commands, bytes_in, bytes_out;
+};
+/* Copy sessions of this worker, at most `max`, those that follow the bookmark; returns how many (0 at
+ * the end).  The worker's own thread (through worker_ask()): in pieces, so that a worker with
+ * many sessions is never held up for long.  Begin with a zeroed bookmark; one walked to its end, or
+ * dropped, is free again. */
+struct session_bookmark {
+    struct session place;         /* in the list of all sessions, recognised by having no home */
+    bool at_end;
+};
+size_t sessions_copy(struct worker *w, struct session_bookmark *mark, struct session_row *rows,
+                     size_t max);
+void sessions_copy_drop(struct worker *w, struct session_bookmark *mark);
+
+/* End a session, or (query_only) only the command that it has running, on the server too.  False if this
+ * worker has no such session, or nothing running.  The worker's own thread. */
+bool session_kill(struct worker *w, uint32_t id, bool query_only);
+
+/* While a group (NULL: all) is paused, new commands of sessions outside of a transaction wait, at most
+ * the configuration's queue_timeout; running ones finish.  The worker's own thread. */
+void sessions_pause(struct worker *w, const char *group, bool paused);
+
+/* Why sessions held backends: by reason and by the digest that began it. */
+struct pin_row {
+    const char *reason;
+    uint64_t digest;              /* 0: others, beyond the table's bound                  */
+    uint64_t count;               /* how often                                            */
+    uint64_t held_us;             /* backend time, of those that have ended               */
+    unsigned now;                 /* pinned so at present                                 */
+};
+/* The worker's own thread; at most `max` rows. */
+size_t pins_copy(struct worker *w, struct pin_row *rows, size_t max);
+
+#endif

@@ -1,0 +1,195 @@
+/*
+ * settle.c - who is to blame; see inside.h.
+ *
+ *   blame     the client hears   its backend                        the session
+ *   CLIENT    -                  killed if it runs a command        ends
+ *   SERVER    ERR                closed                             goes on
+ *   QUERY     the server's ERR   kept; closed if it refused what    goes on
+ *                                was to be restored
+ *   POLICY    ERR                untouched                          goes on
+ *   TIME      ERR                killed if it runs a command        goes on; ends if cancelled
+ *   OURS      ERR 1105           closed                             goes on
+ *
+ * A session that was pinned to a backend which is gone now ends, whoever is to blame: its transaction
+ * is lost, and what comes next would run outside of it.
+ *
+ * This is the only place that decides whether a session keeps its backend.
+ */
+#include "session/inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+bool tell_error(struct task *t, struct session *s, const struct fault *why, uint8_t seq,
+                struct fault *broken)
+{
+    unsigned code = why->code != 0              ? why->code
+                    : why->blame == BLAME_SERVER ? CR_SERVER_LOST
+                    : why->blame == BLAME_TIME   ? ER_QUERY_INTERRUPTED
+                                                 : ER_UNKNOWN_ERROR;
+    const char *sqlstate = why->sqlstate[0] != '\0' ? why->sqlstate : sqlstate_of(code);
+    err_write(&s->client.out, &seq, code, sqlstate, bytes_str(why->text), s->caps);
+    return stream_flush(t, &s->client, 0, broken);
+}
+
+/* A statement that makes servers fall over must not visit all of them. */
+enum { TRIES_MOST = 2 };
+
+/* Sent again only if the server can't have run it: no byte of it was taken, or it is a read outside
+ * of any transaction of which the client has seen nothing. */
+bool may_try_again(const struct session *s, const struct command *cmd, const struct outcome *out)
+{
+    if (out->why.blame != BLAME_SERVER || out->answered || s->lease == NULL || !cmd->whole ||
+        out->tries == TRIES_MOST)
+        return false;
+    if ((s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) != 0)
+        return false;
+    if (out->sent && (!cmd->st.reads_only || (s->status & STATUS_AUTOCOMMIT) == 0))
+        return false;
+    struct session *mine = (struct session *)s;
+    struct outcome *again = (struct outcome *)out;
+    log_info("command is tried on another connection", "session=%u server=%s why=%s", s->id,
+             s->lease->server->name, log_quote(bytes_str(out->why.text)));
+    count(session_worker(s), retries);
+    session_pin(mine, 0);
+    let_go(mine, PUT_CLOSE);
+    again->why = FAULT_NONE;
+    again->sent = false;
+    again->tries++;
+    return true;
+}
+
+/* Servers keep the warnings and counts of the statement before across these. */
+static bool is_no_statement(const struct command *cmd)
+{
+    return cmd->action == ACTION_ANSWER || cmd->code == COM_PING;
+}
+
+/* The response is over and the conversation sound: what does the session still need this
+ * connection for? */
+static void keep_or_put(struct session *s, const struct command *cmd, const struct outcome *out)
+{
+    uint32_t pins = s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS);
+    bool about_before = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0;
+    if (is_no_statement(cmd) && s->pins != 0)
+        return;
+    s->diagnostics_lost = false;
+    if (out->got_error || out->warnings > 0 || (about_before && (s->pins & PIN_DIAGNOSTICS) != 0))
+        pins |= PIN_DIAGNOSTICS;
+    if ((cmd->st.effects & EFFECT_CALC_FOUND_ROWS) != 0 || habit_is_known(s, &s->home->shared->counts))
+        pins |= PIN_COUNTS;
+    /* (MariaDB keeps them across statements that use no table, and reports none with those) */
+    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 ||
+                                (s->lease->is_mariadb && s->lease->has_diagnostics);
+    session_pin(s, pins);
+    if (pins == 0)
+        let_go(s, PUT_CLEAN);
+}
+
+static void settle_lease(struct session *s, const struct command *cmd, const struct outcome *out)
+{
+    if (s->lease == NULL)
+        return;
+    bool sound = (out->over || !out->sent) && s->lease->n_owed == 0 && !s->lease->state_in_doubt;
+    bool server_to_blame = !out->done && (out->why.blame == BLAME_SERVER || out->why.blame == BLAME_OURS);
+    if (sound && !server_to_blame) {
+        keep_or_put(s, cmd, out);
+        return;
+    }
+    session_pin(s, s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS));
+    let_go(s, server_to_blame || !out->sent ? PUT_CLOSE : PUT_KILL);
+}
+
+static void note_failure(const struct session *s, const struct outcome *out)
+{
+    enum log_level level = out->why.blame == BLAME_OURS ? LOG_ERROR : LOG_INFO;
+    count(session_worker(s), commands_failed);
+    log_at(level, "command failed", "session=%u blame=%s code=%u why=%s", s->id,
+           blame_name(out->why.blame), out->why.code, log_quote(bytes_str(out->why.text)));
+}
+
+static void linger(struct task *t, const struct session *s)
+{
+    stream_linger(t, (struct stream *)&s->client, s->config->settings.linger_ms / 1000.0);
+}
+
+/* The command failed, and not by the server's ERR.  Tell the client, if it can still be told: once
+ * something of a response has gone out, an ERR is understood only where rows are expected, so who got
+ * half an answer is better served by the end of the connection. */
+static bool recover(struct task *t, struct session *s, struct command *cmd, struct outcome *out,
+                    bool was_pinned)
+{
+    struct fault broken = FAULT_NONE;
+    if (out->why.blame == BLAME_CLIENT || s->client.broken || s->client.peer_closed)
+        return false;
+    note_failure(s, out);
+    if (out->answered)
+        return false;
+    bool has_lost = was_pinned && s->lease == NULL;
+    if (cmd->response == RESPONSE_NONE && cmd->action != ACTION_ANSWER && !cmd->ends_session) {
+        if (has_lost)
+            return false;
+        if (cmd->stmt != NULL)
+            stmt_long_data_failed(cmd, &out->why);
+        return command_drop(t, s, cmd, out);
+    }
+    bool ends = cmd->ends_session || has_lost || !command_drop(t, s, cmd, out);
+    if (!tell_error(t, s, &out->why, cmd->error_seq, &broken))
+        return false;
+    if (ends)
+        linger(t, s);
+    return !ends;
+}
+
+/* While the command's bytes are still there: its text may be needed. */
+static void record(const struct session *s, const struct command *cmd, const struct outcome *out,
+                   const char *server)
+{
+    /* (a local file was read over it) */
+    bool has_text = (cmd->code == COM_QUERY || cmd->code == COM_STMT_PREPARE) && cmd->whole &&
+                    !out->drained;
+    bool ours = !out->done && out->why.blame != BLAME_NONE;
+    struct served served = {
+        .digest = cmd->st.digest,
+        .text = cmd->stmt != NULL ? cmd->stmt->text->text
+                : has_text        ? bytes_of(cmd->head + 1, cmd->head_len - 1)
+                                  : BYTES_NONE,
+        .mode = &s->mode,
+        .user = s->user->name,
+        .server = server,
+        .schema = s->state->schema,
+        .by = out->by,
+        .total_us = clock_us() - out->started_us,
+        .wait_us = out->wait_us,
+        .rows = out->rows,
+        .bytes = out->bytes,
+        .error = ours ? out->why.code : out->error,
+        .session = s->id,
+    };
+    if (ours && served.error == 0)
+        served.error = ER_UNKNOWN_ERROR;
+    served_record(session_worker(s), &served);
+    if (ours)
+        fault_note(&out->why, s->user->name, s->id);
+}
+
+bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
+{
+    bool was_pinned = s->lease != NULL && (s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) != 0;
+    bool cancelled = task_is_cancelled(t);
+    if (cmd->head != NULL && s->user != NULL) {
+        count(session_worker(s), commands);
+        s->commands++;
+        record(s, cmd, out, s->lease != NULL ? s->lease->server->name : NULL);
+    }
+    settle_lease(s, cmd, out);
+    if (cancelled)
+        task_forgive(t);
+    if (!out->done)
+        return recover(t, s, cmd, out, was_pinned) && !cancelled;
+    if (!command_drop(t, s, cmd, out)) {
+        linger(t, s);             /* it was answered before it was all there */
+        return false;
+    }
+    return !cancelled;
+}

@@ -1,0 +1,353 @@
+/*
+ * stmts.c - the client's prepared statements; see inside.h.
+ *
+ * A client's ids are the session's own.  On a backend a statement is known by its text and the
+ * state it was prepared in; it is prepared there when it is first executed there, so a session
+ * with statements need not stay where it prepared them.  Open cursors and long data live in one
+ * backend's statement and pin the session to it.
+ */
+#include "session/inside.h"
+
+#include "base/mem.h"
+
+struct session_more *session_more(struct session *s)
+{
+    if (s->more == NULL)
+        s->more = mem_zalloc(sizeof *s->more);
+    return s->more;
+}
+
+static struct stmt *find_stmt(const struct session *s, uint32_t id)
+{
+    if (s->more == NULL)
+        return NULL;
+    if (id == 0xFFFFFFFF)         /* MariaDB: the one prepared last */
+        id = s->more->last_stmt_id;
+    return map_get(&s->more->statements, bytes_of(&id, sizeof id));
+}
+
+/* ---- cursors and long data ------------------------------------------------------------------ */
+
+static bool is_open(const struct stmt *st)
+{
+    return st->has_cursor || st->has_long_data;
+}
+
+/* Tell the backend's statement, if it is there, whether it may be closed for want of room. */
+static void mark_open(struct session *s, const struct stmt *st)
+{
+    struct backend_stmt *bs = s->lease != NULL ? backend_stmt_find(s->lease, st->text) : NULL;
+    if (bs != NULL)
+        bs->is_open = is_open(st);
+}
+
+static void set_cursor(struct session *s, struct stmt *st, bool open)
+{
+    if (st->has_cursor == open)
+        return;
+    st->has_cursor = open;
+    mark_open(s, st);
+    s->more->n_cursors += open ? 1 : -1u;
+    session_pin(s, s->more->n_cursors > 0 ? s->pins | PIN_CURSOR : s->pins & ~PIN_CURSOR);
+}
+
+static void set_long_data(struct session *s, struct stmt *st, bool pending)
+{
+    if (st->has_long_data == pending)
+        return;
+    st->has_long_data = pending;
+    mark_open(s, st);
+    s->more->n_long_data += pending ? 1 : -1u;
+    session_pin(s, s->more->n_long_data > 0 ? s->pins | PIN_LONG_DATA : s->pins & ~PIN_LONG_DATA);
+}
+
+void stmt_executed(struct session *s, const struct command *cmd, uint16_t status)
+{
+    struct stmt *st = cmd->stmt;
+    switch (cmd->code) {
+    case COM_STMT_EXECUTE:
+        set_long_data(s, st, false);  /* a failed one forgets them as well */
+        set_cursor(s, st, (status & STATUS_CURSOR_EXISTS) != 0);
+        break;
+    case COM_STMT_FETCH:
+        if ((status & STATUS_LAST_ROW_SENT) != 0)
+            set_cursor(s, st, false);
+        break;
+    case COM_STMT_RESET:
+        set_long_data(s, st, false);
+        set_cursor(s, st, false);
+        break;
+    default:
+        break;
+    }
+}
+
+void stmt_long_data_failed(struct command *cmd, const struct fault *why)
+{
+    cmd->stmt->long_data_fault = *why;
+    cmd->stmt->long_data_fault.blame = BLAME_POLICY; /* not of what EXECUTE finds leased */
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+static void free_stmt(struct stmt *st)
+{
+    stmt_text_drop(st->text);
+    mem_free(st->hint_server);
+    mem_free(st->types);
+    mem_free(st);
+}
+
+static void close_stmt(struct session *s, struct stmt *st)
+{
+    if (is_open(st) && s->lease != NULL) {
+        struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
+        if (bs != NULL)
+            backend_stmt_close(s->lease, bs);
+    }
+    set_cursor(s, st, false);
+    set_long_data(s, st, false);
+    map_remove(&s->more->statements, bytes_of(&st->id, sizeof st->id));
+    free_stmt(st);
+}
+
+void statements_forget(struct session *s)
+{
+    if (s->more == NULL)
+        return;
+    uint32_t at = 0;
+    for (struct stmt *st; (st = map_next(&s->more->statements, &at)) != NULL;)
+        free_stmt(st);
+    map_release(&s->more->statements);
+    mem_free(s->more);
+    s->more = NULL;
+    s->has_new_id = false;
+}
+
+bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p, uint32_t *id,
+                   struct fault *why)
+{
+    struct session_more *more = session_more(s);
+    struct bytes text = bytes_of(cmd->head + 1, cmd->head_len - 1);
+    struct stmt *st = mem_zalloc(sizeof *st);
+    (void)why;
+    /* 0 and 0xFFFFFFFF mean something else; after four thousand million, ids may come round. */
+    do
+        more->last_stmt_id++;
+    while (more->last_stmt_id == 0 || more->last_stmt_id == 0xFFFFFFFF ||
+           find_stmt(s, more->last_stmt_id) != NULL);
+    st->id = more->last_stmt_id;
+    st->st = cmd->st;
+    if (cmd->st.hint.kind == HINT_SERVER) {
+        st->hint_server = mem_strndup(cmd->st.hint.server.data, cmd->st.hint.server.len);
+        st->st.hint.server = bytes_str(st->hint_server);
+    }
+    st->params = p->params;
+    st->columns = p->columns;
+    /* With something open on a statement of this text, this one needs an id of its own. */
+    st->text = stmt_text_get(text, s->state, 0);
+    if (s->more->n_cursors + s->more->n_long_data > 0) {
+        stmt_text_drop(st->text);
+        st->text = stmt_text_get(text, s->state, (uint64_t)s->id << 32 | st->id);
+    }
+    map_put(&more->statements, bytes_of(&st->id, sizeof st->id), st);
+    backend_stmt_add(s->lease, st->text, p->id, s->config->settings.statements_per_backend);
+    count(session_worker(s), prepares);
+    *id = st->id;
+    return true;
+}
+
+/* ---- what a command means ------------------------------------------------------------------------------ */
+
+static bool no_such_statement(uint32_t id, const char *where, struct fault *why)
+{
+    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_STMT,
+                     "Unknown prepared statement handler (%u) given to %s", id, where);
+}
+
+static bool understand_prepare(struct session *s, struct command *cmd, struct fault *why)
+{
+    unsigned limit = s->config->settings.max_statements;
+    statement_read(bytes_of(cmd->head + 1, cmd->head_len - 1), &s->mode, &cmd->st);
+    cmd->action = ACTION_FORWARD;
+    cmd->response = RESPONSE_PREPARE;
+    if (cmd->st.verb == VERB_KILL)
+        return fault_set_state(why, BLAME_POLICY, 1295, "HY000",
+                               "volvox: KILL can't be prepared, because thread ids seen through Volvox "
+                               "are its own");
+    if (s->more != NULL && s->more->statements.count >= limit)
+        return fault_set_state(why, BLAME_POLICY, 1461, "42000",
+                               "Can't create more than max_prepared_stmt_count statements "
+                               "(current value: %u)", limit);
+    return true;
+}
+
+static bool answer_reset(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    (void)cmd;
+    return answer_ok(t, s, 1, why);
+}
+
+static bool understand_reset(struct session *s, struct command *cmd)
+{
+    /* Nothing is open anywhere: there is nothing that a server would do either. */
+    (void)s;
+    cmd->stmt->long_data_fault = FAULT_NONE;
+    if (!is_open(cmd->stmt)) {
+        cmd->stmt = NULL;
+        cmd->action = ACTION_ANSWER;
+        cmd->answer = answer_reset;
+        return true;
+    }
+    cmd->action = ACTION_EXECUTE;
+    cmd->response = RESPONSE_OK;
+    cmd->st = (struct statement){ .verb = VERB_EMPTY };
+    return true;
+}
+
+bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
+{
+    if (cmd->code == COM_STMT_PREPARE)
+        return understand_prepare(s, cmd, why);
+    struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
+    uint32_t id = read_u32(&c);
+    struct stmt *st = c.bad ? NULL : find_stmt(s, id);
+    if (cmd->code == COM_STMT_CLOSE) {
+        if (st != NULL)
+            close_stmt(s, st);
+        return true;
+    }
+    cmd->stmt = st;
+    cmd->action = ACTION_EXECUTE;
+    if (st != NULL)
+        cmd->st = st->st;
+    /* What stays open keeps the session where it is, and it may want to write there. */
+    bool opens = cmd->code == COM_STMT_SEND_LONG_DATA ||
+                 (cmd->code == COM_STMT_EXECUTE && read_u8(&c) != 0);
+    cmd->st.reads_only &= !opens;
+    switch (cmd->code) {
+    case COM_STMT_EXECUTE:
+        cmd->response = RESPONSE_RESULT;
+        if (st == NULL)
+            return no_such_statement(id, "mysqld_stmt_execute", why);
+        if (st->long_data_fault.blame != BLAME_NONE) {
+            *why = st->long_data_fault;
+            st->long_data_fault = FAULT_NONE;
+            return false;
+        }
+        return true;
+    case COM_STMT_FETCH:
+        cmd->response = RESPONSE_ROWS;
+        if (st == NULL)
+            return no_such_statement(id, "mysqld_stmt_fetch", why);
+        if (!st->has_cursor)
+            return fault_set(why, BLAME_POLICY, 1421, "The statement (%u) has no open cursor.", id);
+        return true;
+    case COM_STMT_RESET:
+        return st != NULL ? understand_reset(s, cmd) : no_such_statement(id, "mysqld_stmt_reset", why);
+    default: /* SEND_LONG_DATA has no answer, not even for nonsense */
+        cmd->response = RESPONSE_NONE;
+        if (st == NULL)
+            why->blame = BLAME_POLICY;
+        return st != NULL;
+    }
+}
+
+/* ---- on the backend ------------------------------------------------------------------------------------------ */
+
+/* Another statement of this session has the same text and something open in the backend's statement
+ * that they would share. */
+static bool would_disturb(const struct session *s, const struct stmt *st)
+{
+    uint32_t at = 0;
+    if (s->more->n_cursors + s->more->n_long_data == 0)
+        return false;
+    for (struct stmt *other; (other = map_next(&s->more->statements, &at)) != NULL;)
+        if (other != st && other->text == st->text && is_open(other))
+            return true;
+    return false;
+}
+
+static bool prepare_there(struct task *t, struct session *s, struct stmt *st, struct backend_stmt **out,
+                          struct fault *why)
+{
+    struct backend *be = s->lease;
+    struct prepared p;
+    struct state *then = state_to_prepare_in(st->text->state, be->state);
+    bool aligned = align_to(t, s, then, why);
+    state_drop(then);
+    if (!aligned)
+        return false;
+    backend_write(be, COM_STMT_PREPARE, st->text->text);
+    if (!stream_flush(t, &be->stream, 0, why) || !swallow_prepare(t, be, &p, why))
+        return false;
+    count(session_worker(s), prepares);
+    *out = backend_stmt_add(be, st->text, p.id, s->config->settings.statements_per_backend);
+    return align_to(t, s, s->state, why);
+}
+
+/* The parameters' types, which a client sends only once: the server remembers them with its
+ * statement, which other sessions use as well, so they are sent whenever they differ. */
+static bool bind_types(struct task *t, struct command *cmd, struct backend_stmt *bs, struct fault *why)
+{
+    static atomic_ullong numbers;
+    struct stmt *st = cmd->stmt;
+    struct execute x;
+    if (st->params == 0)
+        return true;
+    if (!execute_read(bytes_of(cmd->head, cmd->head_len), st->params, &x, why)) {
+        why->blame = BLAME_POLICY;
+        return false;
+    }
+    if (x.types_sent) {
+        mem_free(st->types);
+        st->types = (uint8_t *)mem_strndup(x.types.data, x.types.len);
+        st->types_number = atomic_fetch_add(&numbers, 1) + 1;
+        bs->bound = st->types_number;
+        return true;
+    }
+    if (st->types == NULL)
+        return fault_set(why, BLAME_POLICY, 1210, "Incorrect arguments to mysqld_stmt_execute");
+    if (bs->bound == st->types_number)
+        return true;
+    size_t extra = 2u * st->params, before = FRAME_HEADER + x.bound_flag_at + 1;
+    if (cmd->first_frame + extra >= FRAME_MAX && extra > sizeof ((struct reframe *)NULL)->carry)
+        return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
+                         "volvox: more than 16 MiB for a statement with that many parameters");
+    bs->bound = st->types_number;
+    /* from what the client sent: at the second attempt `wire` may be of the first */
+    const uint8_t *plain = cmd->head - FRAME_HEADER;
+    uint8_t *wire = arena_alloc(task_arena(t), cmd->wire_len + extra);
+    memcpy(wire, plain, before);
+    wire[before - 1] = 1;
+    memcpy(wire + before, st->types, extra);
+    memcpy(wire + before + extra, plain + before, cmd->wire_len - before);
+    cmd->inserted = extra;
+    cmd->wire = bytes_of(wire, cmd->wire_len + extra);
+    if (cmd->first_frame + extra < FRAME_MAX)
+        frame_set_header(wire, (uint32_t)(cmd->first_frame + extra), 0);
+    return true;
+}
+
+bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    struct stmt *st = cmd->stmt;
+    if (!is_open(st) && would_disturb(s, st)) {
+        struct stmt_text *own = stmt_text_get(st->text->text, st->text->state,
+                                              (uint64_t)s->id << 32 | st->id);
+        stmt_text_drop(st->text);
+        st->text = own;
+    }
+    struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
+    if (bs == NULL && !prepare_there(t, s, st, &bs, why))
+        return false;
+    if (cmd->code == COM_STMT_EXECUTE && !bind_types(t, cmd, bs, why))
+        return false;
+    if (cmd->code == COM_STMT_SEND_LONG_DATA)
+        set_long_data(s, st, true);
+    /* `wire` lies in client.in or in the arena: ours to write to */
+    uint8_t *id = (uint8_t *)cmd->wire.data + FRAME_HEADER + 1;
+    for (int i = 0; i < 4; i++)
+        id[i] = (uint8_t)(bs->id >> 8 * i);
+    return true;
+}

@@ -1,0 +1,269 @@
+/* vars.c - what replies teach about a session; see inside.h.
+ *
+ * The servers' own trackers say which variables and which schema a session has; status flags
+ * and TRXSTATE say whether it is in a transaction.  What they don't show stands in the
+ * statement's effects (facts measured on MariaDB 10.11 and MySQL 9.7).
+ */
+#include "session/inside.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+/* ---- state --------------------------------------------------------------------------------- */
+
+static bool has_word(struct bytes list, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= list.len; i++)
+        if (memcmp(list.data + i, word, n) == 0 && (i == 0 || list.data[i - 1] == ',') &&
+            (i + n == list.len || list.data[i + n] == ','))
+            return true;
+    return false;
+}
+
+void session_set_state(struct session *s, struct state *state)
+{
+    state_drop(s->state);
+    s->state = state;
+    struct bytes modes = state_value(state, BYTES_LITERAL("sql_mode"));
+    if (modes.data != NULL) {
+        s->mode.ansi_quotes = has_word(modes, "ANSI_QUOTES");
+        s->mode.no_backslash_escapes = has_word(modes, "NO_BACKSLASH_ESCAPES");
+        s->mode.ignore_space = has_word(modes, "IGNORE_SPACE");
+    }
+    s->mode.ignore_space |= (s->caps & CAP_IGNORE_SPACE) != 0;
+    s->mode.tricky_charset =
+        charset_is_tricky(state_value(state, BYTES_LITERAL("character_set_client")));
+}
+
+/* Variables whose value says nothing about the session's state: they follow from something else
+ * or change with every statement. */
+static bool is_noise(struct bytes name)
+{
+    static const char *const noise[] = { "statement_id",       "last_gtid",
+                                         "gtid_current_pos",   "character_set_database",
+                                         "collation_database", "warning_count",
+                                         "error_count",        "in_transaction" };
+    for (size_t i = 0; i < ARRAY_LEN(noise); i++)
+        if (bytes_equal(name, bytes_str(noise[i])))
+            return true;
+    return false;
+}
+
+/* The server reports another value than the one set, uses it once, or needs a privilege. */
+static bool cannot_be_replayed(struct bytes name)
+{
+    static const char *const these[] = { "rand_seed1",      "rand_seed2",   "insert_id",
+                                         "gtid_next",       "gtid_seq_no",  "pseudo_thread_id",
+                                         "pseudo_slave_mode", "pseudo_replica_mode", "sql_log_bin",
+                                         "debug_sync",      "debug",        "rbr_exec_mode",
+                                         "skip_replication", "resultset_metadata",
+                                         "timestamp" /* DEFAULT is reported as a time */ };
+    for (size_t i = 0; i < ARRAY_LEN(these); i++)
+        if (bytes_equal(name, bytes_str(these[i])))
+            return true;
+    return false;
+}
+
+static bool starts_with(struct bytes s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return s.len >= n && memcmp(s.data, prefix, n) == 0;
+}
+
+enum { CHANGES_MAX = 64 };
+
+struct lesson {
+    struct state_var changes[CHANGES_MAX];
+    unsigned n;
+    struct bytes schema;
+    bool has_schema;
+    bool collation;               /* what is reported is half of the matter */
+    uint32_t pins;
+};
+
+static void learn_variable(struct lesson *l, const struct track *track, bool set_statement)
+{
+    if (starts_with(track->name, "session_track_"))
+        l->pins |= PIN_TRACKING;
+    else if (cannot_be_replayed(track->name) || l->n == CHANGES_MAX)
+        l->pins |= PIN_VARIABLE;
+    else if (!set_statement) {
+        l->collation |= bytes_equal(track->name, BYTES_LITERAL("character_set_connection")) ||
+                        bytes_equal(track->name, BYTES_LITERAL("collation_connection"));
+        l->changes[l->n++] = (struct state_var){ track->name, track->value };
+    }
+}
+
+/* TRXSTATE: "T_R_WsS_"; the first character is the kind of transaction, the last one L under
+ * LOCK TABLES. */
+static void learn_transaction_state(struct session *s, struct bytes v)
+{
+    uint32_t pins = s->pins & ~(PIN_TRANSACTION | PIN_TABLE_LOCK);
+    if (v.len > 0 && v.data[0] != '_')
+        pins |= PIN_TRANSACTION;
+    if (v.len > 7 && v.data[7] == 'L')
+        pins |= PIN_TABLE_LOCK;
+    session_pin(s, pins);
+}
+
+/* TRXCHAR: statements that would start such a transaction again.  Outside of one it is what SET
+ * TRANSACTION asked for the next. */
+static void learn_characteristics(struct session *s, struct bytes v)
+{
+    bool one_shot = v.len > 0 && (s->pins & PIN_TRANSACTION) == 0;
+    session_pin(s, one_shot ? s->pins | PIN_ONE_SHOT : s->pins & ~PIN_ONE_SHOT);
+}
+
+static void learn_tracks(struct session *s, const struct command *cmd, struct bytes tracks,
+                         struct lesson *l)
+{
+    struct track_walk walk;
+    struct track track;
+    struct bytes characteristics = BYTES_NONE;
+    bool has_characteristics = false;
+    track_begin(&walk, tracks);
+    while (track_next(&walk, &track)) {
+        switch (track.type) {
+        case TRACK_SYSVAR:
+            if (bytes_equal(track.name, BYTES_LITERAL("last_insert_id")) ||
+                bytes_equal(track.name, BYTES_LITERAL("identity")))
+                set_insert_id(s, track.value);
+            else if (!is_noise(track.name))
+                learn_variable(l, &track, (cmd->st.effects & EFFECT_SET_STATEMENT) != 0);
+            break;
+        case TRACK_SCHEMA:
+            l->schema = track.value;
+            l->has_schema = true;
+            break;
+        case TRACK_STATE:
+            if (l->n == 0 && !l->has_schema && l->pins == 0)
+                l->pins |= PIN_UNKNOWN;
+            break;
+        case TRACK_TRX_STATE:
+            learn_transaction_state(s, track.value);
+            break;
+        case TRACK_TRX_CHARACTERISTICS:
+            characteristics = track.value;
+            has_characteristics = true;
+            break;
+        default:
+            break;
+        }
+    }
+    if (has_characteristics)
+        learn_characteristics(s, characteristics);
+}
+
+/* STATE came alone: the effects may say what it was about. */
+static uint32_t explain_unknown(uint32_t effects, uint32_t pins)
+{
+    const uint32_t explained = EFFECT_USER_VAR | EFFECT_TEMP_TABLE | EFFECT_TEXT_PREPARE | EFFECT_ROLE |
+                               EFFECT_PROCEDURE;
+    return (effects & explained) != 0 ? pins & ~PIN_UNKNOWN : pins;
+}
+
+/* What the flags say; TRXSTATE, when it comes, knows better (an implicit transaction that has
+ * only read shows there first). */
+static void learn_status(struct session *s, const struct ok *ok)
+{
+    bool in_transaction = (ok->status & STATUS_IN_TRANS) != 0;
+    bool told_by_flags = (s->pins & (PIN_TRACKING | PIN_UNTRACKED)) != 0;
+    s->status = ok->status;
+    if (in_transaction)
+        session_pin(s, s->pins | PIN_TRANSACTION);
+    else if (told_by_flags || (ok->track.len == 0 && (ok->status & STATUS_AUTOCOMMIT) != 0))
+        session_pin(s, s->pins & ~PIN_TRANSACTION);
+    if (state_value(s->state, BYTES_LITERAL("sql_mode")).data == NULL) {
+        s->mode.no_backslash_escapes = (ok->status & STATUS_NO_BACKSLASH_ESCAPES) != 0;
+        s->mode.ansi_quotes = s->lease->is_mariadb && (ok->status & STATUS_ANSI_QUOTES) != 0;
+    }
+}
+
+void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
+{
+    struct backend *be = s->lease;
+    learn_status(s, ok);
+    note_insert_id(s, ok->insert_id);
+    if (ok->track.len == 0)
+        return;
+    struct lesson l = { .n = 0 };
+    learn_tracks(s, cmd, ok->track, &l);
+    session_pin(s, s->pins | explain_unknown(cmd->st.effects, l.pins));
+    if (l.n == 0 && !l.has_schema)
+        return;
+    s->collation_unknown |= l.collation;
+    session_set_state(s, state_changed(s->state, l.has_schema ? &l.schema : NULL, l.changes, l.n));
+    state_drop(be->state);
+    be->state = state_take(s->state);
+}
+
+void learn_effects(struct session *s, const struct command *cmd)
+{
+    static const struct {
+        uint32_t effect, pin;
+    } unseen[] = {
+        { EFFECT_USER_VAR, PIN_USER_VAR },       { EFFECT_NAMED_LOCK, PIN_NAMED_LOCK },
+        { EFFECT_HANDLER, PIN_HANDLER },         { EFFECT_CALC_FOUND_ROWS, PIN_COUNTS },
+        { EFFECT_PROCEDURE, PIN_PROCEDURE },     { EFFECT_ROLE, PIN_ROLE },
+        { EFFECT_TEMP_TABLE, PIN_TEMP_TABLE },   { EFFECT_TEXT_PREPARE, PIN_TEXT_PREPARE },
+        { EFFECT_RESOURCE_GROUP, PIN_RESOURCE_GROUP },
+        { EFFECT_INSTANCE_LOCK, PIN_INSTANCE_LOCK },
+    };
+    uint32_t pins = s->pins;
+    if (cmd->code == COM_STMT_PREPARE)
+        return; /* they come with EXECUTE */
+    for (size_t i = 0; i < ARRAY_LEN(unseen); i++)
+        if ((cmd->st.effects & unseen[i].effect) != 0)
+            pins |= unseen[i].pin;
+    if (!cmd->whole && cmd->code == COM_QUERY)
+        pins |= PIN_LONG_TEXT;
+    if (pins != s->pins)
+        session_pin(s, pins);
+}
+
+/* MySQL tells of the begin and the end of explicit transactions even with
+ * session_track_transaction_info=OFF (seen with 9.7). */
+static bool is_explicit_boundary(struct session *s, struct bytes state)
+{
+    bool begins = bytes_equal(state, BYTES_LITERAL("T_______"));
+    bool ends = s->explicit_transaction && bytes_equal(state, BYTES_LITERAL("________"));
+    if (begins || ends)
+        s->explicit_transaction = begins;
+    return (begins || ends) && !s->mode.is_mariadb;
+}
+
+bool track_is_for_client(struct session *s, const struct track *track)
+{
+    /* What servers report by default; a session that changed session_track_* is pinned and gets
+     * what its server sends. */
+    static const char *const usual[] = { "autocommit", "character_set_client",
+                                         "character_set_connection", "character_set_results",
+                                         "time_zone" };
+    if (track->type == TRACK_SCHEMA)
+        return true;
+    if (track->type == TRACK_TRX_STATE)
+        return is_explicit_boundary(s, track->value);
+    for (size_t i = 0; track->type == TRACK_SYSVAR && i < ARRAY_LEN(usual); i++)
+        if (bytes_equal(track->name, bytes_str(usual[i])))
+            return true;
+    return false;
+}
+
+/* SET NAMES x COLLATE y reports three character sets but no collation (both families). */
+bool learn_collation(struct task *t, struct session *s, struct fault *why)
+{
+    static const char sql[] = "SELECT @@character_set_connection, @@collation_connection";
+    struct bytes row[2];
+    s->collation_unknown = false;
+    if (!backend_ask_row(t, s->lease, bytes_str(sql), row, ARRAY_LEN(row), why))
+        return false;
+    const struct state_var vars[] = {
+        { BYTES_LITERAL("character_set_connection"), row[0] },
+        { BYTES_LITERAL("collation_connection"), row[1] },
+    };
+    session_set_state(s, state_changed(s->state, NULL, vars, ARRAY_LEN(vars)));
+    state_drop(s->lease->state);
+    s->lease->state = state_take(s->state);
+    return true;
+}
