@@ -1,0 +1,186 @@
+"""Servers and proxies for the tests.
+
+A *place* is a cluster with a Volvox in front of it, shared by the tests of a run; there is one for
+each server family.  After every test its Volvox must be alive and unreported by the sanitizers.
+Tests that need settings or servers of their own use `start_volvox` and `start_cluster`.
+
+VOLVOX_DIRECT=1 puts the place's clients onto the primary itself: what a server alone must answer
+in the same way can be tried without a proxy.
+"""
+import contextlib
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from servers import APP, Cluster, MariaDB, MySQL                            # noqa: E402
+from volvox import Volvox, binary, settings_for                             # noqa: E402
+from wire import Client                                                     # noqa: E402
+
+DIRECT = os.environ.get("VOLVOX_DIRECT") == "1"
+
+
+class Place:
+    """A cluster and the way to it."""
+
+    def __init__(self, family, cluster):
+        self.family, self.cluster = family, cluster
+        self.volvox = None if DIRECT else Volvox(settings_for(cluster)).start()
+
+    @property
+    def port(self):
+        return self.cluster.primary.port if DIRECT else self.volvox.port
+
+    @property
+    def primary(self):
+        return self.cluster.primary
+
+    @property
+    def readers(self):
+        """The server_ids that plain reads must be spread over."""
+        return {1} if DIRECT else {2, 3}
+
+    def client(self, *args, **more):
+        """A raw client through Volvox."""
+        return Client(self.port, *args, **more)
+
+    def direct(self, *args, **more):
+        """A raw client of the primary itself."""
+        return Client(self.primary.port, *args, **more)
+
+    def connect(self, *args, **more):
+        """A PyMySQL connection through Volvox."""
+        if DIRECT:
+            who = args[0] if args else APP
+            return self.primary.connect(*who, **more)
+        return self.volvox.connect(*args, **more)
+
+    def check(self):
+        """What every test must leave behind; a broken Volvox is replaced for the next one."""
+        if DIRECT:
+            return
+        report = self.volvox.sanitizer_report()
+        if report is None and self.volvox.is_running():
+            return
+        text = report or self.volvox.log_tail()
+        with contextlib.suppress(AssertionError):
+            self.volvox.stop(seconds=5)
+        self.volvox = Volvox(self.volvox.settings).start()
+        pytest.fail(f"volvox did not survive:\n{text}", pytrace=False)
+
+    def stop(self):
+        try:
+            if self.volvox:
+                self.volvox.stop()
+        finally:
+            self.cluster.stop()
+
+
+SCHEMA = """
+create table shop.items (id int primary key auto_increment, name varchar(100), price int) engine=innodb
+insert into shop.items (name, price) values ('apple', 10), ('pear', 20), ('plum', 30), (null, null)
+create table shop.blobs (id int primary key, data longblob) engine=innodb
+create procedure shop.two_results() begin select 1 as a; select 2 as b, 3 as c; end
+create procedure shop.out_value(in x int, out y int) begin set y = x * 2; select x; end
+"""
+
+
+def make_place(family, server_class):
+    cluster = Cluster(2, server_class).start()
+    for sql in SCHEMA.strip().splitlines():
+        cluster.primary.query(sql)
+    cluster.sync()
+    return Place(family, cluster)
+
+
+@pytest.fixture(scope="session")
+def mariadb_place():
+    place = make_place("mariadb", MariaDB)
+    yield place
+    place.stop()
+
+
+@pytest.fixture(scope="session")
+def mysql_place():
+    if MySQL.objection():
+        pytest.skip(MySQL.objection())
+    place = make_place("mysql", MySQL)
+    yield place
+    place.stop()
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def place(request):
+    """Each family in turn."""
+    found = request.getfixturevalue(f"{request.param}_place")
+    yield found
+    found.check()
+
+
+@pytest.fixture
+def mariadb(mariadb_place):
+    """Where one family will do."""
+    yield mariadb_place
+    mariadb_place.check()
+
+
+@pytest.fixture
+def start_volvox():
+    """start_volvox(settings, ...) -> a running Volvox that must end well."""
+    if DIRECT:
+        pytest.skip("needs Volvox")
+    started = []
+
+    def start(settings, **more):
+        volvox = Volvox(settings, **more)
+        started.append(volvox)
+        return volvox.start()
+
+    yield start
+    complaints = []
+    for volvox in started:
+        if volvox.child is None:
+            continue
+        try:
+            volvox.stop()
+        except AssertionError as e:
+            complaints.append(str(e))
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def start_cluster():
+    """start_cluster(replicas=...) -> servers that a test may stop and kill."""
+    clusters = []
+
+    def start(replicas=2, server_class=MariaDB, **more):
+        cluster = Cluster(replicas, server_class, **more)
+        clusters.append(cluster)
+        return cluster.start()
+
+    yield start
+    for cluster in clusters:
+        cluster.stop()
+
+
+@pytest.fixture
+def release_program():
+    """The build that users run, for what is judged by numbers; else whatever there is."""
+    if DIRECT:
+        pytest.skip("needs Volvox")
+    return pathlib.Path(os.environ.get("VOLVOX_RELEASE_BIN") or binary("release") or binary())
+
+
+def pytest_collection_modifyitems(items):
+    """Family by family within a file would start and stop nothing, but the order of a file tells a
+    story: leave it as it is, only put what takes long to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+    if not DIRECT and not (binary() and binary().exists()):
+        raise pytest.UsageError("no volvox to test: build one or set VOLVOX_BIN")

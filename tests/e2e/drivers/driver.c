@@ -1,0 +1,115 @@
+/* The C client: text and prepared statements, transactions, several results. */
+#include <mysql.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static MYSQL *db;
+
+static void check(int claim, const char *what)
+{
+    if (claim)
+        return;
+    fprintf(stderr, "wrong: %s: %s\n", what, mysql_error(db));
+    exit(1);
+}
+
+static void run(const char *sql)
+{
+    check(mysql_query(db, sql) == 0, sql);
+}
+
+static void expect(const char *sql, const char *want)
+{
+    run(sql);
+    MYSQL_RES *result = mysql_store_result(db);
+    check(result != NULL, sql);
+    MYSQL_ROW row = mysql_fetch_row(result);
+    check(row != NULL && row[0] != NULL && strcmp(row[0], want) == 0, sql);
+    mysql_free_result(result);
+}
+
+static MYSQL_STMT *prepare(const char *sql)
+{
+    MYSQL_STMT *stmt = mysql_stmt_init(db);
+    check(stmt != NULL && mysql_stmt_prepare(stmt, sql, strlen(sql)) == 0, sql);
+    return stmt;
+}
+
+static void insert_rows(void)
+{
+    MYSQL_STMT *stmt = prepare("insert into t_c (name, n) values (?, ?)");
+    char name[50];
+    unsigned long length;
+    int n;
+    MYSQL_BIND binds[2] = {
+        { .buffer_type = MYSQL_TYPE_STRING, .buffer = name, .length = &length },
+        { .buffer_type = MYSQL_TYPE_LONG, .buffer = &n },
+    };
+    check(mysql_stmt_bind_param(stmt, binds) == 0, "bind");
+    for (n = 1; n <= 20; n++) {
+        length = (unsigned long)snprintf(name, sizeof(name), "name %d", n);
+        check(mysql_stmt_execute(stmt) == 0, "insert");
+        check(mysql_stmt_insert_id(stmt) == (unsigned long long)n, "the row's id");
+    }
+    mysql_stmt_close(stmt);
+}
+
+static void select_with_cursor(void)
+{
+    MYSQL_STMT *stmt = prepare("select n from t_c where n > ? order by n");
+    unsigned long cursor = CURSOR_TYPE_READ_ONLY, rows_at_once = 3;
+    mysql_stmt_attr_set(stmt, STMT_ATTR_CURSOR_TYPE, &cursor);
+    mysql_stmt_attr_set(stmt, STMT_ATTR_PREFETCH_ROWS, &rows_at_once);
+    int above = 12, n = 0, seen = 0;
+    MYSQL_BIND param = { .buffer_type = MYSQL_TYPE_LONG, .buffer = &above };
+    MYSQL_BIND column = { .buffer_type = MYSQL_TYPE_LONG, .buffer = &n };
+    check(mysql_stmt_bind_param(stmt, &param) == 0 && mysql_stmt_execute(stmt) == 0, "execute");
+    check(mysql_stmt_bind_result(stmt, &column) == 0, "bind result");
+    while (mysql_stmt_fetch(stmt) == 0)
+        check(n == above + ++seen, "a row");
+    check(seen == 8, "all rows");
+    mysql_stmt_close(stmt);
+}
+
+static void several_results(void)
+{
+    run("select 1; select 2; set @a = 1");
+    int results = 0;
+    do {
+        MYSQL_RES *result = mysql_store_result(db);
+        results += result != NULL;
+        mysql_free_result(result);
+    } while (mysql_next_result(db) == 0);
+    check(results == 2, "two results");
+}
+
+int main(int argc, char **argv)
+{
+    check(argc == 6, "arguments");
+    db = mysql_init(NULL);
+    check(mysql_real_connect(db, argv[1], argv[3], argv[4], argv[5], (unsigned)atoi(argv[2]), NULL,
+                             CLIENT_MULTI_STATEMENTS) != NULL, "connect");
+    expect("select 1 + 1", "2");
+    run("create temporary table t_c (id int primary key auto_increment, name varchar(50), n int)");
+    insert_rows();
+    select_with_cursor();
+
+    check(mysql_autocommit(db, 0) == 0, "autocommit off");
+    run("update t_c set n = n + 100");
+    expect("select min(n) from t_c", "101");
+    check(mysql_rollback(db) == 0, "rollback");
+    expect("select min(n) from t_c", "1");
+    run("delete from t_c where n > 10");
+    check(mysql_commit(db) == 0 && mysql_autocommit(db, 1) == 0, "commit");
+    expect("select count(*) from t_c", "10");
+
+    check(mysql_query(db, "select * from no_such_table") != 0 && mysql_errno(db) == 1146, "error 1146");
+    several_results();
+    check(mysql_ping(db) == 0 && mysql_reset_connection(db) == 0, "reset");
+    check(mysql_change_user(db, argv[3], argv[4], argv[5]) == 0, "change user");
+    expect("select database()", argv[5]);
+    mysql_close(db);
+    puts("ok");
+    return 0;
+}

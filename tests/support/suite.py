@@ -1,0 +1,189 @@
+"""What tests/run does once the packages are there: build, lints, unit, fuzz, e2e, one sum."""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = str(os.cpu_count() or 2)
+KINDS = ("lint", "unit", "fuzz", "e2e")
+
+
+class Sum:
+    """Passed, failed, skipped; failures are remembered by name."""
+
+    def __init__(self):
+        self.passed, self.skipped, self.failed = 0, 0, []
+
+    def fail(self, name, output=""):
+        self.failed.append(name)
+        print(f"FAILED {name}")
+        if output:
+            print("    " + "\n    ".join(output.rstrip().splitlines()[-120:]))
+
+    def line(self):
+        text = f"{self.passed} passed, {len(self.failed)} failed"
+        return text + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+def run(argv, **more):
+    """Exit code and all output."""
+    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", cwd=ROOT, **more)
+    return done.returncode, done.stdout
+
+
+def heading(text):
+    print(f"\n== {text}", flush=True)
+
+
+def build(preset, total):
+    heading(f"build {preset}")
+    began = time.monotonic()
+    for argv in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, "-j", JOBS]):
+        code, output = run(argv)
+        if code != 0:
+            total.fail(f"build {preset}", output)
+            return False
+    print(f"built in {time.monotonic() - began:.0f} s")
+    return True
+
+
+def lint(total, pattern):
+    heading("lint")
+    for check in sorted((ROOT / "tests/lint").iterdir()):
+        if not os.access(check, os.X_OK) or check.is_dir() or not matches(check.name, pattern):
+            continue
+        code, output = run([check])
+        if code == 0:
+            total.passed += 1
+            print(f"{check.name}: {output.strip() or 'ok'}")
+        else:
+            total.fail(f"lint {check.name}", output)
+
+
+def matches(name, pattern):
+    return pattern is None or re.search(pattern, name) is not None
+
+
+def cases(junit):
+    """The cases of a JUnit file as (name, outcome, output)."""
+    for case in ElementTree.parse(junit).iter("testcase"):
+        outcome, output = "passed", case.findtext("system-out") or ""
+        for child in case:
+            if child.tag in ("failure", "error"):
+                outcome, output = "failed", (child.text or child.get("message") or "") + output
+            elif child.tag == "skipped":
+                outcome, output = "skipped", child.get("message") or ""
+        yield case.get("name"), outcome, output
+
+
+def unit(total, pattern):
+    heading("unit")
+    # Programs that are no longer in a CMakeLists would stay where they are: ctest knows better.
+    with tempfile.NamedTemporaryFile(suffix=".xml") as junit:
+        argv = ["ctest", "--test-dir", ROOT / "build/asan", "--output-junit", junit.name, "-j", JOBS,
+                "--timeout", "120"]
+        code, output = run(argv + (["-R", pattern] if pattern else []))
+        if not os.path.getsize(junit.name):
+            if "No tests were found" not in output:
+                total.fail("ctest", output)
+            return
+        before = total.passed
+        for name, outcome, text in cases(junit.name):
+            if outcome == "passed":
+                total.passed += 1
+            elif outcome == "skipped":
+                total.skipped += 1
+            else:
+                total.fail(f"unit {name}", text)
+        print(f"{total.passed - before} unit test programs passed")
+
+
+def fuzz(total, pattern):
+    seconds = os.environ.get("VOLVOX_FUZZ_SECONDS", "3")
+    if not build("fuzz", total):
+        return
+    heading(f"fuzz, {seconds} s each")
+    for program in sorted((ROOT / "build/fuzz/tests/fuzz").glob("fuzz_*")):
+        if program.is_dir() or not os.access(program, os.X_OK) or not matches(program.name, pattern):
+            continue
+        corpus = ROOT / "tests/fuzz/corpus" / program.name.removeprefix("fuzz_")
+        findings = ROOT / "build/fuzz/findings"
+        findings.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:      # the tree's corpus stays as it is
+            code, output = run([program, f"-max_total_time={seconds}", "-timeout=10",
+                                f"-artifact_prefix={findings}/{program.name}-", "-verbosity=0",
+                                "-print_final_stats=1", scratch, *([corpus] if corpus.is_dir() else [])])
+        if code == 0:
+            total.passed += 1
+            units = re.search(r"number_of_executed_units: (\d+)", output)
+            print(f"{program.name}: {units.group(1) if units else '?'} inputs")
+        else:
+            total.fail(f"fuzz {program.name}", output)
+
+
+def e2e(total, pattern):
+    # Bounds and socket counts are judged on what users run.
+    if not build("release", total):
+        return
+    heading("e2e")
+    env = dict(os.environ, VOLVOX_BIN=str(ROOT / "build/asan/src/main/volvox"),
+               VOLVOX_RELEASE_BIN=str(ROOT / "build/release/src/main/volvox"))
+    with tempfile.NamedTemporaryFile(suffix=".xml") as junit:
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--tb=short",
+                "--color=no", "--durations=10", f"--junitxml={junit.name}", "tests/e2e"]
+        code = subprocess.run(argv + (["-k", pattern] if pattern else []), cwd=ROOT, env=env).returncode
+        if not os.path.getsize(junit.name):
+            total.fail("pytest")
+            return
+        for name, outcome, _ in cases(junit.name):          # pytest has shown the output
+            if outcome == "passed":
+                total.passed += 1
+            elif outcome == "skipped":
+                total.skipped += 1
+            else:
+                total.fail(f"e2e {name}")
+    if code not in (0, 1, 5):                               # 5: nothing matched the filter
+        total.fail(f"pytest ended with {code}")
+
+
+def arguments():
+    p = argparse.ArgumentParser(prog="tests/run")
+    p.add_argument("--only", action="append", choices=KINDS)
+    p.add_argument("--filter")
+    return p.parse_args()
+
+
+def main():
+    options = arguments()
+    kinds = options.only or KINDS
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    if shutil.which("cmake") is None:
+        sys.exit("tests/run: no cmake")
+    total = Sum()
+    if "lint" in kinds:
+        lint(total, options.filter)
+    if "unit" in kinds or "e2e" in kinds:
+        if build("asan", total):
+            if "unit" in kinds:
+                unit(total, options.filter)
+            if "e2e" in kinds:
+                e2e(total, options.filter)
+    if "fuzz" in kinds:
+        fuzz(total, options.filter)
+    if total.failed:
+        print("\nfailed:\n    " + "\n    ".join(total.failed))
+    print(f"\n{total.line()}", flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
+    sys.exit(main())

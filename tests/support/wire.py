@@ -1,0 +1,608 @@
+"""The MySQL protocol as bytes: a client that can also misbehave.  (fake.py has a server.)
+
+Drivers hide what a proxy must get right, so tests that look at packets speak for themselves:
+
+    with Client(port, "app", "app-secret", db="shop") as c:
+        c.query("select 1").rows            [[b"1"]]
+        c.send_frame(seq=7, payload=b"...")  a wrong number, on purpose
+"""
+import dataclasses
+import hashlib
+import socket
+import struct
+
+LONG_PASSWORD, FOUND_ROWS, LONG_FLAG, CONNECT_WITH_DB = 1, 2, 4, 8
+NO_SCHEMA, COMPRESS, ODBC, LOCAL_FILES = 0x10, 0x20, 0x40, 0x80
+IGNORE_SPACE, PROTOCOL_41, INTERACTIVE, SSL = 0x100, 0x200, 0x400, 0x800
+TRANSACTIONS, SECURE_CONNECTION = 0x2000, 0x8000
+MULTI_STATEMENTS, MULTI_RESULTS, PS_MULTI_RESULTS, PLUGIN_AUTH = 1 << 16, 1 << 17, 1 << 18, 1 << 19
+CONNECT_ATTRS, PLUGIN_AUTH_LENENC, SESSION_TRACK, DEPRECATE_EOF = 1 << 20, 1 << 21, 1 << 23, 1 << 24
+
+BASE = (LONG_PASSWORD | LONG_FLAG | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH
+        | MULTI_RESULTS | PS_MULTI_RESULTS)
+MODERN = BASE | DEPRECATE_EOF | SESSION_TRACK | MULTI_STATEMENTS
+
+STATUS_IN_TRANS, STATUS_AUTOCOMMIT, STATUS_MORE = 1, 2, 8
+STATUS_CURSOR, STATUS_LAST_ROW, STATUS_STATE_CHANGED = 0x40, 0x80, 0x4000
+
+COM_QUIT, COM_INIT_DB, COM_QUERY, COM_FIELD_LIST, COM_STATISTICS = 1, 2, 3, 4, 9
+COM_PROCESS_KILL, COM_PING, COM_CHANGE_USER = 12, 14, 17
+COM_STMT_PREPARE, COM_STMT_EXECUTE, COM_STMT_LONG_DATA = 22, 23, 24
+COM_STMT_CLOSE, COM_STMT_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_RESET = 25, 26, 27, 28, 31
+
+NATIVE, SHA2 = "mysql_native_password", "caching_sha2_password"
+FULL = 0xFFFFFF
+
+
+class Closed(ConnectionError):
+    """The other side closed the connection."""
+
+
+class ServerError(Exception):
+    def __init__(self, code, state, message):
+        super().__init__(code, state, message)
+        self.code, self.state, self.message = code, state, message
+
+
+# ---- values ------------------------------------------------------------------------------------
+
+def lenenc(n):
+    if n < 251:
+        return bytes([n])
+    if n < 1 << 16:
+        return b"\xfc" + struct.pack("<H", n)
+    if n < 1 << 24:
+        return b"\xfd" + struct.pack("<I", n)[:3]
+    return b"\xfe" + struct.pack("<Q", n)
+
+
+def lenstr(data):
+    return lenenc(len(data)) + data
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, n):
+        if n > self.left():
+            raise ValueError(f"packet too short: {self.data!r}")
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def rest(self):
+        return self.take(self.left())
+
+    def uint(self, n):
+        return int.from_bytes(self.take(n), "little")
+
+    def until_nul(self):
+        end = self.data.index(b"\0", self.at)
+        value = self.data[self.at:end]
+        self.at = end + 1
+        return value
+
+    def lenenc(self):
+        first = self.uint(1)
+        return first if first < 251 else self.uint({0xFC: 2, 0xFD: 3, 0xFE: 8}[first])
+
+    def lenstr(self):
+        return self.take(self.lenenc())
+
+
+# ---- results -----------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Result:
+    """An OK (columns is None) or a result set, with what its last packet said."""
+    columns: list = None
+    rows: list = None
+    affected: int = 0
+    insert_id: int = 0
+    status: int = 0
+    warnings: int = 0
+    info: bytes = b""
+    track: list = dataclasses.field(default_factory=list)   # (type, data)
+    more: list = dataclasses.field(default_factory=list)    # further results
+
+    def value(self):
+        return self.rows[0][0]
+
+    @property
+    def in_transaction(self):
+        return bool(self.status & STATUS_IN_TRANS)
+
+
+@dataclasses.dataclass
+class Column:
+    schema: bytes
+    table: bytes
+    name: bytes
+    charset: int
+    type: int
+    flags: int
+    raw: bytes
+
+
+@dataclasses.dataclass
+class Statement:
+    id: int
+    params: list
+    columns: list
+    warnings: int
+
+
+def read_error(payload):
+    r = Reader(payload[1:])
+    code = r.uint(2)
+    state = b""
+    if r.data[2:3] == b"#":
+        r.take(1)
+        state = r.take(5)
+    return ServerError(code, state.decode(), r.rest().decode("utf8", "replace"))
+
+
+def read_ok(payload, caps):
+    r = Reader(payload[1:])
+    ok = Result(affected=r.lenenc(), insert_id=r.lenenc(), status=r.uint(2), warnings=r.uint(2))
+    if caps & SESSION_TRACK and r.left():
+        ok.info = r.lenstr()
+        if ok.status & STATUS_STATE_CHANGED:
+            entries = Reader(r.lenstr())
+            while entries.left():
+                ok.track.append((entries.uint(1), entries.lenstr()))
+    else:
+        ok.info = r.rest()
+    return ok
+
+
+def read_column(payload):
+    r = Reader(payload)
+    r.lenstr()
+    schema, table = r.lenstr(), r.lenstr()
+    r.lenstr()
+    name = r.lenstr()
+    r.lenstr()
+    r.lenenc()
+    charset = r.uint(2)
+    r.take(4)
+    return Column(schema, table, name, charset, r.uint(1), r.uint(2), payload)
+
+
+def read_text_row(payload, columns):
+    r = Reader(payload)
+    row = []
+    for _ in columns:
+        if r.data[r.at] == 0xFB:
+            r.take(1)
+            row.append(None)
+        else:
+            row.append(r.lenstr())
+    return row
+
+
+_FIXED = {1: "b", 2: "h", 13: "h", 3: "i", 9: "i", 8: "q", 4: "f", 5: "d"}
+
+
+def read_binary_row(payload, columns):
+    r = Reader(payload)
+    r.take(1)
+    nulls = r.take((len(columns) + 9) // 8)
+    row = []
+    for i, column in enumerate(columns):
+        if nulls[(i + 2) // 8] >> ((i + 2) % 8) & 1:
+            row.append(None)
+        elif column.type in _FIXED:
+            code = _FIXED[column.type]
+            if column.flags & 32:
+                code = code.upper() if code in "bhiq" else code
+            row.append(struct.unpack("<" + code, r.take(struct.calcsize(code)))[0])
+        elif column.type in (7, 10, 11, 12):
+            row.append(r.take(r.uint(1)))
+        else:
+            row.append(r.lenstr())
+    return row
+
+
+# ---- proofs of a password ----------------------------------------------------------------------
+
+def _xor(a, b):
+    return bytes(x ^ y for x, y in zip(a, b))
+
+
+def native_token(password, scramble):
+    if not password:
+        return b""
+    once = hashlib.sha1(password).digest()
+    return _xor(once, hashlib.sha1(scramble + hashlib.sha1(once).digest()).digest())
+
+
+def sha2_token(password, scramble):
+    if not password:
+        return b""
+    once = hashlib.sha256(password).digest()
+    return _xor(once, hashlib.sha256(hashlib.sha256(once).digest() + scramble).digest())
+
+
+def token_for(plugin, password, scramble):
+    return (sha2_token if plugin == SHA2 else native_token)(password, scramble)
+
+
+def rsa_encrypt(pem, password, scramble):
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    key = serialization.load_pem_public_key(pem)
+    clear = password + b"\0"
+    mixed = _xor(clear, (scramble * (len(clear) // len(scramble) + 1))[:len(clear)])
+    return key.encrypt(mixed, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
+
+
+# ---- packets over a socket ---------------------------------------------------------------------
+
+def frame(seq, payload):
+    """One frame as bytes; the payload must be shorter than 16 MiB."""
+    return struct.pack("<I", len(payload))[:3] + bytes([seq & 255]) + payload
+
+
+def frames(seq, payload):
+    """A packet as frames."""
+    out, at = [], 0
+    while True:
+        piece = payload[at:at + FULL]
+        out.append(frame(seq, piece))
+        at += len(piece)
+        seq += 1
+        if len(piece) < FULL:
+            return b"".join(out), seq & 255
+
+
+class Packets:
+    """Framing on a connected socket; `seq` is the number of the next frame, either way."""
+
+    def __init__(self, sock):
+        self.sock, self.seq, self.buffer = sock, 0, b""
+
+    def send_raw(self, data):
+        self.sock.sendall(data)
+
+    def send_frame(self, seq, payload):
+        self.send_raw(frame(seq, payload))
+
+    def send(self, payload):
+        data, self.seq = frames(self.seq, payload)
+        self.send_raw(data)
+
+    def _exactly(self, n):
+        if n > len(self.buffer):
+            pieces, have = [self.buffer], len(self.buffer)
+            while have < n:
+                piece = self.sock.recv(max(65536, min(n - have, 1 << 20)))
+                if not piece:
+                    raise Closed("closed by the other side")
+                pieces.append(piece)
+                have += len(piece)
+            self.buffer = b"".join(pieces)
+        taken, self.buffer = self.buffer[:n], self.buffer[n:]
+        return taken
+
+    def recv_frame(self):
+        header = self._exactly(4)
+        return header[3], self._exactly(int.from_bytes(header[:3], "little"))
+
+    def recv(self):
+        """A whole packet; its frames must be numbered in order."""
+        pieces = []
+        while True:
+            seq, piece = self.recv_frame()
+            if seq != self.seq:
+                raise ValueError(f"frame {seq} where {self.seq} was due: {piece[:80]!r}")
+            self.seq = (seq + 1) & 255
+            pieces.append(piece)
+            if len(piece) < FULL:
+                return b"".join(pieces)
+
+    def is_closed(self, seconds=5):
+        """Wait until the other side closes; whatever else it still sends is thrown away."""
+        self.sock.settimeout(seconds)
+        try:
+            while self.sock.recv(65536):
+                pass
+            return True
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+# ---- client ------------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Greeting:
+    version: bytes
+    thread_id: int
+    scramble: bytes
+    caps: int
+    charset: int
+    status: int
+    plugin: str
+    raw: bytes
+
+
+def read_greeting(payload):
+    if payload[:1] == b"\xff":
+        raise read_error(payload)
+    r = Reader(payload)
+    if r.uint(1) != 10:
+        raise ValueError(f"not a greeting: {payload!r}")
+    version, thread_id, salt = r.until_nul(), r.uint(4), r.take(8)
+    r.take(1)
+    caps, charset, status = r.uint(2), r.uint(1), r.uint(2)
+    caps |= r.uint(2) << 16
+    length = r.uint(1)
+    r.take(10)
+    salt += r.take(max(13, length - 8))[:12]
+    plugin = r.until_nul().decode() if caps & PLUGIN_AUTH else NATIVE
+    return Greeting(version, thread_id, salt, caps, charset, status, plugin, payload)
+
+
+class Client(Packets):
+    """Logs in at once unless told not to (login=False: only the greeting was read; greet=False:
+    not even that)."""
+
+    def __init__(self, port, user="app", password="app-secret", db=None, caps=MODERN, charset=45,
+                 attributes=None, plugin=None, login=True, greet=True, host="127.0.0.1", timeout=10,
+                 receive_buffer=None):
+        sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(sock)
+        try:
+            sock.connect((host, port))
+            self._begin(user, password, db, caps, charset, attributes, plugin, greet, login)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _begin(self, user, password, db, caps, charset, attributes, plugin, greet, login):
+        self.user, self.password = user.encode(), password.encode()
+        self.db, self.caps, self.charset = db, caps, charset
+        self.attributes, self.plugin = attributes, plugin
+        self.used_rsa = False
+        if greet:
+            self.read_greeting()
+        if login and greet:
+            self.login_ok = self.login()
+
+    # ---- logging in
+
+    def read_greeting(self):
+        self.greeting = read_greeting(self.recv())
+
+    def login_payload(self, token=None, plugin=None):
+        plugin = plugin or self.plugin or self.greeting.plugin
+        if token is None:
+            token = token_for(plugin, self.password, self.greeting.scramble)
+        caps = self.caps
+        if self.db is not None:
+            caps |= CONNECT_WITH_DB
+        if self.attributes is not None:
+            caps |= CONNECT_ATTRS
+        self.caps = caps
+        out = struct.pack("<IIB", caps, 1 << 30, self.charset & 255) + bytes(23)
+        out += self.user + b"\0" + bytes([len(token)]) + token
+        if self.db is not None:
+            out += self.db.encode() + b"\0"
+        if caps & PLUGIN_AUTH:
+            out += plugin.encode() + b"\0"
+        return out + self.attributes_payload()
+
+    def attributes_payload(self):
+        if not self.caps & CONNECT_ATTRS:
+            return b""
+        return lenstr(b"".join(lenstr(k.encode()) + lenstr(v.encode())
+                               for k, v in (self.attributes or {}).items()))
+
+    def login(self):
+        self.send(self.login_payload())
+        return self.finish_login(self.greeting.scramble)
+
+    def finish_login(self, scramble):
+        """Answer what the server asks until it says OK."""
+        while True:
+            packet = self.recv()
+            head = packet[0]
+            if head == 0x00:
+                return read_ok(packet, self.caps)
+            if head == 0xFF:
+                raise read_error(packet)
+            if head == 0xFE:
+                r = Reader(packet[1:])
+                plugin = r.until_nul().decode()
+                scramble = r.rest().rstrip(b"\0")
+                self.switched_to = plugin
+                self.send(token_for(plugin, self.password, scramble))
+            elif packet == b"\x01\x04":
+                self.send(b"\x02")
+                key = self.recv()
+                self.used_rsa = True
+                self.send(rsa_encrypt(key[1:], self.password, scramble))
+            elif packet != b"\x01\x03":
+                raise ValueError(f"unexpected in login: {packet!r}")
+
+    # ---- commands
+
+    def command(self, code, payload=b""):
+        """Send only."""
+        self.seq = 0
+        self.send(bytes([code]) + payload)
+
+    def query(self, sql):
+        self.command(COM_QUERY, sql.encode() if isinstance(sql, str) else sql)
+        return self.read_result()
+
+    def simple(self, code, payload=b""):
+        """A command that is answered by OK, EOF or ERR."""
+        self.command(code, payload)
+        return self.read_result()
+
+    def ping(self):
+        return self.simple(COM_PING)
+
+    def statistics(self):
+        self.command(COM_STATISTICS)
+        return self.recv()
+
+    def change_user(self, user, password, db="", charset=45):
+        self.user, self.password = user.encode(), password.encode()
+        token = token_for(self.greeting.plugin, self.password, self.greeting.scramble)
+        payload = (self.user + b"\0" + bytes([len(token)]) + token + db.encode() + b"\0"
+                   + struct.pack("<H", charset) + self.greeting.plugin.encode() + b"\0"
+                   + self.attributes_payload())
+        self.command(COM_CHANGE_USER, payload)
+        return self.finish_login(self.greeting.scramble)
+
+    def field_list(self, table):
+        self.command(COM_FIELD_LIST, table.encode() + b"\0")
+        columns = []
+        while True:
+            packet = self.recv()
+            if packet[0] == 0xFF:
+                raise read_error(packet)
+            if packet[0] == 0xFE:
+                return columns
+            columns.append(read_column(packet))
+
+    def prepare(self, sql):
+        self.command(COM_STMT_PREPARE, sql.encode() if isinstance(sql, str) else sql)
+        packet = self.recv()
+        if packet[0] == 0xFF:
+            raise read_error(packet)
+        r = Reader(packet[1:])
+        number, n_columns, n_params = r.uint(4), r.uint(2), r.uint(2)
+        r.take(1)
+        warnings = r.uint(2)
+        params = self._definitions(n_params)
+        return Statement(number, params, self._definitions(n_columns), warnings)
+
+    def execute(self, statement, values=(), cursor=0, types=True):
+        """Values as strings, integers or None; types=False relies on those sent before."""
+        payload = struct.pack("<IBI", statement.id, cursor, 1)
+        if values:
+            nulls = bytearray((len(values) + 7) // 8)
+            kinds, data = b"", b""
+            for i, value in enumerate(values):
+                if value is None:
+                    nulls[i // 8] |= 1 << i % 8
+                    kinds += b"\x06\0"
+                elif value is LONG_DATA:
+                    kinds += b"\xfc\0"
+                elif isinstance(value, int):
+                    kinds += b"\x08\0"
+                    data += struct.pack("<q", value)
+                else:
+                    kinds += b"\xfd\0"
+                    data += lenstr(value.encode() if isinstance(value, str) else value)
+            payload += bytes(nulls) + (b"\1" + kinds if types else b"\0") + data
+        self.command(COM_STMT_EXECUTE, payload)
+        return self.read_result(binary=True)
+
+    def long_data(self, statement, param, data):
+        self.command(COM_STMT_LONG_DATA, struct.pack("<IH", statement.id, param) + data)
+
+    def fetch(self, statement, count):
+        self.command(COM_STMT_FETCH, struct.pack("<II", statement.id, count))
+        return self._rows(statement.columns, binary=True)
+
+    def close_statement(self, statement):
+        self.command(COM_STMT_CLOSE, struct.pack("<I", statement.id))
+
+    def quit(self):
+        """Say goodbye and leave, as drivers do."""
+        self.command(COM_QUIT)
+        self.close()
+
+    # ---- answers
+
+    def _definitions(self, count):
+        columns = [read_column(self.recv()) for _ in range(count)]
+        if count and not self.caps & DEPRECATE_EOF:
+            eof = self.recv()
+            if eof[0] != 0xFE or len(eof) > 8:
+                raise ValueError(f"no EOF after definitions: {eof!r}")
+        return columns
+
+    def _is_end(self, packet):
+        return packet[0] == 0xFE and len(packet) < (FULL if self.caps & DEPRECATE_EOF else 9)
+
+    def _end(self, packet):
+        """The packet that ends a result set or stands for OK."""
+        if self.caps & DEPRECATE_EOF and len(packet) > 5:
+            return read_ok(packet, self.caps)
+        r = Reader(packet[1:])
+        return Result(warnings=r.uint(2), status=r.uint(2))
+
+    def _rows(self, columns, binary):
+        read_row = read_binary_row if binary else read_text_row
+        rows = []
+        while True:
+            packet = self.recv()
+            if packet[0] == 0xFF:
+                raise read_error(packet)
+            if self._is_end(packet):
+                result = self._end(packet)
+                result.columns, result.rows = columns, rows
+                return result
+            rows.append(read_row(packet, columns))
+
+    def _one_result(self, binary):
+        packet = self.recv()
+        if packet[0] == 0xFF:
+            raise read_error(packet)
+        if packet[0] == 0x00:
+            return read_ok(packet, self.caps)
+        if self._is_end(packet):
+            return self._end(packet)
+        if packet[0] == 0xFB:
+            return self._send_file(packet[1:])
+        count = Reader(packet).lenenc()
+        columns = [read_column(self.recv()) for _ in range(count)]
+        if not self.caps & DEPRECATE_EOF:
+            eof = self._end(self.recv())
+            if eof.status & STATUS_CURSOR:
+                eof.columns, eof.rows = columns, []
+                return eof
+        return self._rows(columns, binary)
+
+    local_file = None        # what to send for LOAD DATA LOCAL: name -> bytes
+
+    def _send_file(self, name):
+        data = self.local_file(name) if self.local_file else b""
+        if data:
+            self.send(data)
+        self.send(b"")
+        return self._one_result(False)
+
+    def read_result(self, binary=False):
+        first = last = self._one_result(binary)
+        while last.status & STATUS_MORE:
+            last = self._one_result(binary)
+            first.more.append(last)
+        return first
+
+
+LONG_DATA = object()      # a parameter that came by COM_STMT_SEND_LONG_DATA
