@@ -40,6 +40,8 @@ const struct table_column servers_columns[] = {
     { "connects", COLUMN_INT, "connections made, ever" },
     { "connect_failures", COLUMN_INT, "connections that could not be made, ever" },
     { "commands", COLUMN_INT, "commands sent, ever" },
+    { "avg_us", COLUMN_INT, "what a command took on the average, without waiting; NULL before the first" },
+    { "max_us", COLUMN_INT, "what the slowest one took" },
     { "probe_us", COLUMN_INT, "how long the last probe took; NULL when it was not answered" },
     { "probed", COLUMN_TEXT, "when that was (UTC)" },
     { "since", COLUMN_TEXT, "when health, role or operation last changed (UTC)" },
@@ -107,7 +109,13 @@ static void put_server_load(struct rows *r, const struct server *s)
     put_int(r, load_uint(&s->max_open));
     put_u64(r, load_u64(&s->connects));
     put_u64(r, load_u64(&s->connect_failures));
-    put_u64(r, load_u64(&s->commands));
+    unsigned long long commands = load_u64(&s->commands);
+    put_u64(r, commands);
+    if (commands > 0)
+        put_u64(r, load_u64(&s->served_us) / commands);
+    else
+        put_null(r);
+    put_u64(r, load_u64(&s->slowest_us));
     if (load_uint(&s->probe_us) > 0)
         put_int(r, load_uint(&s->probe_us));
     else

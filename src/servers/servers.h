@@ -34,6 +34,7 @@ struct server {
     pthread_mutex_t wants_lock;
     struct list wants;            /* oldest first; pool/lend.c                          */
     atomic_ullong connects, connect_failures, commands;
+    atomic_ullong served_us, slowest_us; /* of all commands together; of the slowest one   */
     atomic_ullong last_failure_us; /* clock_us() of the last failed connect, 0 = none    */
     /* Of the last probe.  Here and not in server_state because they change with each probe,
      * which makes no new topology. */

@@ -141,6 +141,16 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
     return !ends;
 }
 
+static void note_latency(struct server *server, uint64_t us)
+{
+    unsigned long long slowest = atomic_load_explicit(&server->slowest_us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->served_us, us, memory_order_relaxed);
+    while (us > slowest &&
+           !atomic_compare_exchange_weak_explicit(&server->slowest_us, &slowest, us,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
 /* While the command's bytes are still there: its text may be needed. */
 static void record(const struct session *s, const struct command *cmd, const struct outcome *out,
                    const char *server)
@@ -169,6 +179,8 @@ static void record(const struct session *s, const struct command *cmd, const str
     if (ours && served.error == 0)
         served.error = ER_UNKNOWN_ERROR;
     served_record(session_worker(s), &served);
+    if (s->lease != NULL)
+        note_latency(s->lease->server, served.total_us - MIN(served.wait_us, served.total_us));
     if (ours)
         fault_note(&out->why, s->user->name, s->id);
 }
