@@ -105,7 +105,7 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     struct backend *be = s->lease;
     uint32_t effects = cmd->st.effects;
     bool multi_matters = (effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
-    bool about_before = plan->role == ROLE_SAME && (s->pins & (PIN_DIAGNOSTICS | PIN_COUNTS)) == 0;
+    bool about_before = plan->role == ROLE_SAME && (s->pins & PIN_PASSING) == 0;
     bool needs_id = (effects & EFFECT_INSERT_ID) != 0 && !has_insert_id(s, be);
     const uint64_t *insert_id = needs_id ? &s->insert_id : NULL;
 

@@ -31,10 +31,9 @@ static bool set_option(struct task *t, struct session *s, struct command *cmd, s
     return stream_flush(t, &s->client, 0, why);
 }
 
-static bool forward_as(struct command *cmd, enum verb verb, enum response_kind response)
+static bool forward_as(struct command *cmd, enum verb verb)
 {
     cmd->action = ACTION_FORWARD;
-    cmd->response = response;
     cmd->st.verb = verb;
     return true;
 }
@@ -63,7 +62,6 @@ static bool read_text(struct session *s, struct command *cmd)
     if (cmd->st.verb == VERB_KILL)
         return answer_with(cmd, kill_statement);
     cmd->action = ACTION_FORWARD;
-    cmd->response = RESPONSE_RESULT;
     return true;
 }
 
@@ -82,14 +80,14 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
         return true;
     case COM_PING:
         /* With a server connection in hand only that one can say whether it lives. */
-        return s->lease != NULL ? forward_as(cmd, VERB_EMPTY, RESPONSE_OK)
+        return s->lease != NULL ? forward_as(cmd, VERB_EMPTY)
                                 : answer_with(cmd, answer_plain_ok);
     case COM_INIT_DB:
-        return forward_as(cmd, VERB_USE, RESPONSE_OK);
+        return forward_as(cmd, VERB_USE);
     case COM_FIELD_LIST:
-        return forward_as(cmd, VERB_SHOW, RESPONSE_FIELDS);
+        return forward_as(cmd, VERB_SHOW);
     case COM_STATISTICS:
-        return forward_as(cmd, VERB_SHOW, RESPONSE_STRING);
+        return forward_as(cmd, VERB_SHOW);
     case COM_SET_OPTION:
         return answer_with(cmd, set_option);
     case COM_PROCESS_KILL:
@@ -137,7 +135,7 @@ bool command_read(struct task *t, struct session *s, struct command *cmd, struct
     cmd->wire = bytes_of(buf_head(&in->in), cmd->wire_len);
     cmd->code = cmd->head_len > 0 ? cmd->head[0] : COM_SLEEP;
     cmd->next_seq = cmd->server_seq = cmd->error_seq = 1;
-    cmd->response = RESPONSE_OK;
+    cmd->response = command_response(cmd->code);
     if (seq != 0) {
         cmd->ends_session = true;
         return fault_set(why, BLAME_POLICY, ER_PACKETS_OUT_OF_ORDER, "Got packets out of order");

@@ -100,7 +100,6 @@ struct command {
 struct outcome {
     struct fault why;
     uint64_t started_us;
-    enum route_why route;
     bool done;
     bool sent;                    /* the backend may have taken bytes of it               */
     bool answered;                /* the client got bytes of a response                   */
@@ -193,7 +192,8 @@ void session_pin(struct session *s, uint32_t pins);
 /* Who is to blame; keep, put back or close; what the client hears.  Returns whether the session
  * goes on.  Parks (to tell the client). */
 bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
-bool may_try_again(const struct session *s, const struct command *cmd, const struct outcome *out);
+/* May a failed command be sent again, on another connection?  Then lets go of this one. */
+bool try_again(struct session *s, const struct command *cmd, struct outcome *out);
 /* An ERR packet for the client. */
 bool tell_error(struct task *t, struct session *s, const struct fault *why, uint8_t seq,
                 struct fault *broken);

@@ -318,7 +318,7 @@ bool log_in(struct task *t, struct session *s)
 static bool forget_everything(struct task *t, struct session *s, struct fault *why)
 {
     statements_forget(s);
-    uint32_t pins = s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS);
+    uint32_t pins = s->pins & ~PIN_PASSING;
     session_pin(s, 0);
     s->last_ticket = 0;           /* the next account must not come back to it */
     if (s->lease == NULL)

@@ -186,7 +186,7 @@ static bool leave_lease(struct task *t, struct session *s, struct fault *why)
     bool asks = habit_is_known(s, &s->home->shared->insert_ids);
     if (asks && !settle_insert_id(t, s, why))
         return false;
-    session_pin(s, s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS));
+    session_pin(s, s->pins & ~PIN_PASSING);
     let_go(s, PUT_CLEAN);
     return true;
 }

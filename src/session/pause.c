@@ -72,7 +72,7 @@ void gates_release(struct sessions *ss)
 
 bool wait_while_paused(struct task *t, struct session *s, struct fault *why)
 {
-    if (list_empty(&s->home->gates) || (s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) != 0)
+    if (list_empty(&s->home->gates) || (s->pins & ~PIN_PASSING) != 0)
         return true;
     double deadline = worker_now(task_worker(t)) + s->config->settings.queue_timeout_ms / 1000.0;
     for (struct gate *g; (g = gate_before(s)) != NULL;) {

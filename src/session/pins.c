@@ -125,7 +125,7 @@ void session_pin(struct session *s, uint32_t pins)
     else if (pins == 0)
         end(s);
     s->pins = pins;
-    if ((added & ~(PIN_TRANSACTION | PIN_DIAGNOSTICS | PIN_COUNTS)) == 0)
+    if ((added & ~(PIN_TRANSACTION | PIN_PASSING)) == 0)
         return;
     char words[256];
     pins_print(added, words, sizeof words);

@@ -13,8 +13,6 @@
  */
 #include "session/inside.h"
 
-#include "base/log.h"
-
 /* ---- the response ------------------------------------------------------------------------- */
 
 struct relay {

@@ -28,14 +28,14 @@ static bool carry_out(struct task *t, struct session *s, struct command *cmd,
             continue;
         if (relay(t, s, cmd, out))
             return true;
-    } while (may_try_again(s, cmd, out));
+    } while (try_again(s, cmd, out));
     return false;
 }
 
 /* What the session holds at the servers. */
 static void let_everything_go(struct session *s)
 {
-    bool clean = (s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) == 0;
+    bool clean = (s->pins & ~PIN_PASSING) == 0;
     if (s->lease != NULL)
         let_go(s, clean ? PUT_CLEAN : PUT_RESET);
     statements_forget(s);
@@ -66,7 +66,6 @@ static bool serve_command(struct task *t, struct session *s)
     case ACTION_FORWARD:
     case ACTION_EXECUTE:
         out.done = decide(s, &cmd, &plan, &out.why) && carry_out(t, s, &cmd, &plan, &out);
-        out.route = plan.why;
         break;
     }
     return settle(t, s, &cmd, &out);
@@ -136,7 +135,7 @@ static void on_lost(struct backend *be)
 {
     struct session *s = be->holder;
     log_info("server connection lost while held", "session=%u server=%s", s->id, be->server->name);
-    if ((s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) != 0)
+    if ((s->pins & ~PIN_PASSING) != 0)
         return;
     session_pin(s, 0);
     let_go(s, PUT_CLOSE);
@@ -157,7 +156,7 @@ static void on_wanted(struct backend *be)
 static void watch_lease(struct session *s)
 {
     backend_watch(s->lease, on_lost);
-    if ((s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) == 0)
+    if ((s->pins & ~PIN_PASSING) == 0)
         backend_offer(s->lease, on_wanted);
 }
 
@@ -280,12 +279,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
         struct session *s = list_entry(list_first(&waiting), struct session, link);
         list_leave(&s->link);
         list_push_back(&ss->busy, &s->link);
-        if (task_start(ss->worker, "command", serve, s))
-            continue;
-        list_leave(&s->link);
-        list_push_back(&ss->starved, &s->link);
-        ev_timer_set(&ss->again, 0.005, 0.);
-        ev_timer_start(loop, &ss->again);
+        serve_or_starve(s);
     }
 }
 

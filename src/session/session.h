@@ -51,7 +51,8 @@ enum session_phase {
 #define PIN_COUNTS 0x00000004u         /* FOUND_ROWS() or ROW_COUNT() may be asked for    */
 #define PIN_TABLE_LOCK 0x00000008u     /* LOCK TABLES, until UNLOCK                       */
 #define PIN_ONE_SHOT 0x00000010u       /* SET TRANSACTION for the next one                */
-#define PIN_PASSING (PIN_TRANSACTION | PIN_DIAGNOSTICS | PIN_COUNTS | PIN_TABLE_LOCK | PIN_ONE_SHOT)
+/* Held only in case the client asks about its last statement: who wants to leave may. */
+#define PIN_PASSING (PIN_DIAGNOSTICS | PIN_COUNTS)
 /* These last until the session is reset or ends. */
 #define PIN_TEMP_TABLE 0x00000100u
 #define PIN_USER_VAR 0x00000200u

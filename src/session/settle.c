@@ -37,25 +37,23 @@ enum { TRIES_MOST = 2 };
 
 /* Sent again only if the server can't have run it: no byte of it was taken, or it is a read outside
  * of any transaction of which the client has seen nothing. */
-bool may_try_again(const struct session *s, const struct command *cmd, const struct outcome *out)
+bool try_again(struct session *s, const struct command *cmd, struct outcome *out)
 {
     if (out->why.blame != BLAME_SERVER || out->answered || s->lease == NULL || !cmd->whole ||
         out->tries == TRIES_MOST)
         return false;
-    if ((s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) != 0)
+    if ((s->pins & ~PIN_PASSING) != 0)
         return false;
     if (out->sent && (!cmd->st.reads_only || (s->status & STATUS_AUTOCOMMIT) == 0))
         return false;
-    struct session *mine = (struct session *)s;
-    struct outcome *again = (struct outcome *)out;
     log_info("command is tried on another connection", "session=%u server=%s why=%s", s->id,
              s->lease->server->name, log_quote(bytes_str(out->why.text)));
     count(session_worker(s), retries);
-    session_pin(mine, 0);
-    let_go(mine, PUT_CLOSE);
-    again->why = FAULT_NONE;
-    again->sent = false;
-    again->tries++;
+    session_pin(s, 0);
+    let_go(s, PUT_CLOSE);
+    out->why = FAULT_NONE;
+    out->sent = false;
+    out->tries++;
     return true;
 }
 
@@ -69,7 +67,7 @@ static bool is_no_statement(const struct command *cmd)
  * connection for? */
 static void keep_or_put(struct session *s, const struct command *cmd, const struct outcome *out)
 {
-    uint32_t pins = s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS);
+    uint32_t pins = s->pins & ~PIN_PASSING;
     bool about_before = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0;
     if (is_no_statement(cmd) && s->pins != 0)
         return;
@@ -96,7 +94,7 @@ static void settle_lease(struct session *s, const struct command *cmd, const str
         keep_or_put(s, cmd, out);
         return;
     }
-    session_pin(s, s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS));
+    session_pin(s, s->pins & ~PIN_PASSING);
     let_go(s, server_to_blame || !out->sent ? PUT_CLOSE : PUT_KILL);
 }
 
@@ -108,9 +106,9 @@ static void note_failure(const struct session *s, const struct outcome *out)
            blame_name(out->why.blame), out->why.code, log_quote(bytes_str(out->why.text)));
 }
 
-static void linger(struct task *t, const struct session *s)
+static void linger(struct task *t, struct session *s)
 {
-    stream_linger(t, (struct stream *)&s->client, s->config->settings.linger_ms / 1000.0);
+    stream_linger(t, &s->client, s->config->settings.linger_ms / 1000.0);
 }
 
 /* The command failed, and not by the server's ERR.  Tell the client, if it can still be told: once
@@ -152,9 +150,9 @@ static void note_latency(struct server *server, uint64_t us)
 }
 
 /* While the command's bytes are still there: its text may be needed. */
-static void record(const struct session *s, const struct command *cmd, const struct outcome *out,
-                   const char *server)
+static void record(const struct session *s, const struct command *cmd, const struct outcome *out)
 {
+    struct server *server = s->lease != NULL ? s->lease->server : NULL;
     /* (a local file was read over it) */
     bool has_text = (cmd->code == COM_QUERY || cmd->code == COM_STMT_PREPARE) && cmd->whole &&
                     !out->drained;
@@ -166,7 +164,7 @@ static void record(const struct session *s, const struct command *cmd, const str
                                   : BYTES_NONE,
         .mode = &s->mode,
         .user = s->user->name,
-        .server = server,
+        .server = server != NULL ? server->name : NULL,
         .schema = s->state->schema,
         .by = out->by,
         .total_us = clock_us() - out->started_us,
@@ -179,20 +177,20 @@ static void record(const struct session *s, const struct command *cmd, const str
     if (ours && served.error == 0)
         served.error = ER_UNKNOWN_ERROR;
     served_record(session_worker(s), &served);
-    if (s->lease != NULL)
-        note_latency(s->lease->server, served.total_us - MIN(served.wait_us, served.total_us));
+    if (server != NULL)
+        note_latency(server, served.total_us - MIN(served.wait_us, served.total_us));
     if (ours)
         fault_note(&out->why, s->user->name, s->id);
 }
 
 bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
-    bool was_pinned = s->lease != NULL && (s->pins & ~(PIN_DIAGNOSTICS | PIN_COUNTS)) != 0;
+    bool was_pinned = s->lease != NULL && (s->pins & ~PIN_PASSING) != 0;
     bool cancelled = task_is_cancelled(t);
     if (cmd->head != NULL && s->user != NULL) {
         count(session_worker(s), commands);
         s->commands++;
-        record(s, cmd, out, s->lease != NULL ? s->lease->server->name : NULL);
+        record(s, cmd, out);
     }
     settle_lease(s, cmd, out);
     if (cancelled)

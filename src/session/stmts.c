@@ -170,7 +170,6 @@ static bool understand_prepare(struct session *s, struct command *cmd, struct fa
     unsigned limit = s->config->settings.max_statements;
     statement_read(bytes_of(cmd->head + 1, cmd->head_len - 1), &s->mode, &cmd->st);
     cmd->action = ACTION_FORWARD;
-    cmd->response = RESPONSE_PREPARE;
     if (cmd->st.verb == VERB_KILL)
         return fault_set_state(why, BLAME_POLICY, 1295, "HY000",
                                "volvox: KILL can't be prepared, because thread ids seen through Volvox "
@@ -200,7 +199,6 @@ static bool understand_reset(struct session *s, struct command *cmd)
         return true;
     }
     cmd->action = ACTION_EXECUTE;
-    cmd->response = RESPONSE_OK;
     cmd->st = (struct statement){ .verb = VERB_EMPTY };
     return true;
 }
@@ -227,7 +225,6 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
     cmd->st.reads_only &= !opens;
     switch (cmd->code) {
     case COM_STMT_EXECUTE:
-        cmd->response = RESPONSE_RESULT;
         if (st == NULL)
             return no_such_statement(id, "mysqld_stmt_execute", why);
         if (st->long_data_fault.blame != BLAME_NONE) {
@@ -237,7 +234,6 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
         }
         return true;
     case COM_STMT_FETCH:
-        cmd->response = RESPONSE_ROWS;
         if (st == NULL)
             return no_such_statement(id, "mysqld_stmt_fetch", why);
         if (!st->has_cursor)
@@ -246,7 +242,6 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
     case COM_STMT_RESET:
         return st != NULL ? understand_reset(s, cmd) : no_such_statement(id, "mysqld_stmt_reset", why);
     default: /* SEND_LONG_DATA has no answer, not even for nonsense */
-        cmd->response = RESPONSE_NONE;
         if (st == NULL)
             why->blame = BLAME_POLICY;
         return st != NULL;
