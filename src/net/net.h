@@ -50,17 +50,20 @@ bool address_equal(const struct address *a, const struct address *b);
 
 /* ---- streams -------------------------------------------------------------- */
 
+struct layer;
 struct stream {
     struct watch watch;       /* fd is watch.on_read.fd; -1 when closed */
     struct worker *worker;
     struct buf in, out;
-    enum blame blame;         /* whom a failure is laid to */
-    bool peer_closed;         /* recv returned 0 */
-    bool broken;              /* send or recv failed: nothing more can be sent */
-    bool unreadable;          /* recv failed; after a failed send what has come can be read */
-    bool in_filled;           /* the last recv() took all the room it was offered */
+    struct layer *top;        /* what it reads and writes through; NULL: the socket. Owned */
     uint32_t in_limit_bytes;  /* most that stream_need() may ask for; 16 MiB at first */
-    uint64_t received, sent;  /* bytes, ever */
+    enum blame blame : 8;     /* whom a failure is laid to */
+    bool peer_closed : 1;     /* recv returned 0 */
+    bool broken : 1;          /* send or recv failed: nothing more can be sent */
+    bool unreadable : 1;      /* recv failed; after a failed send what has come can be read */
+    bool in_filled : 1;       /* there is, or may be, more to receive that the loop won't tell of:
+                                 the last recv() took all the room it was offered, or a layer holds it */
+    uint64_t received, sent;  /* bytes, ever, as they lie in the buffers */
 };
 
 static inline int stream_fd(const struct stream *st)
@@ -73,7 +76,9 @@ void stream_open(struct stream *st, struct worker *w, int fd, enum blame blame);
 /* Close the descriptor (if any) and give up buffers and watchers; also of a stream
  * that is zeroed, closed already, or between two workers. */
 void stream_close(struct stream *st);
-/* Take the stream out of this worker / into that one (lending): buffers and the
+/* `to` (not open) takes over descriptor, buffers and layers; `from` is closed then. */
+void stream_move(struct stream *to, struct stream *from);
+/* Take the stream out of this worker / into that one (lending): buffers, layers and the
  * descriptor move along. */
 void stream_leave_worker(struct stream *st);
 void stream_join_worker(struct stream *st, struct worker *w);
@@ -99,6 +104,18 @@ bool stream_flush(struct task *t, struct stream *st, double deadline, struct fau
 /* Try to send st->out once, never parking; false only if the stream broke. */
 bool stream_try_flush(struct stream *st);
 
+/* Something that was put has not left yet (in `out`, or in a layer): stream_flush() is due. */
+bool stream_has_unsent(const struct stream *st);
+
+/* What the other end has done since the last byte in `in`, without receiving it. */
+enum peer { PEER_QUIET,           /* there, and silent                                  */
+            PEER_SPOKE,           /* something has arrived                              */
+            PEER_GONE };          /* closed, or lost (peer_closed, broken say which)    */
+enum peer stream_peer(struct stream *st);
+
+/* Nobody between the two ends can read along: a unix socket, or TLS. */
+bool stream_is_private(const struct stream *st);
+
 /* Give up empty buffers; call when going idle. */
 void stream_rest(struct stream *st);
 
@@ -118,6 +135,43 @@ void socket_keepalive(int fd, const struct keepalive *k);
 /* Dial: a new non-blocking socket, connected, TCP_NODELAY set, or -1 with `why`
  * (BLAME_SERVER, or BLAME_TIME at the deadline). */
 int stream_dial(struct task *t, const struct address *to, double deadline, struct fault *why);
+
+/* ---- layers: TLS, compression ------------------------------------------------ */
+
+/* What lies between a stream's buffers and its socket.  Layers are stacked, compression on top of
+ * TLS; each owns the one below.  Kinds are in files of net/; they embed this struct. */
+struct layer {
+    const struct layer_kind *kind;
+    struct layer *below;          /* NULL: the socket                                   */
+    int fd;
+    struct buf early;             /* received before the layer began; read before `below` */
+};
+/* Never park.  receive and send behave as recv() and send() on a non-blocking socket: 0 from receive
+ * means closed; -1 with EAGAIN means: wait for the socket, to read or to write respectively. */
+struct layer_kind {
+    const char *name;             /* "TLS", "zlib", ... */
+    bool is_private;              /* encrypted          */
+    ssize_t (*receive)(struct layer *l, void *to, size_t room);
+    /* May keep what it took: holds() until flush() has passed it on. */
+    ssize_t (*send)(struct layer *l, struct bytes data);
+    /* 0: nothing is held any more; else -1, errno. */
+    int (*flush)(struct layer *l);
+    bool (*holds)(const struct layer *l);
+    /* Has received what receive() will give although the socket stays silent. */
+    bool (*has_more)(const struct layer *l);
+    /* Tell the peer that nothing more comes, as far as that does not block. */
+    void (*goodbye)(struct layer *l);
+    void (*free)(struct layer *l);
+};
+/* Put a layer on top (gives it to the stream).  All that has been put must have been flushed; what
+ * lies unread in `in` becomes the layer's to read: those bytes are of its format. */
+void stream_push_layer(struct stream *st, struct layer *l);
+/* The layer of this kind in the stream, or NULL. */
+struct layer *stream_layer(const struct stream *st, const struct layer_kind *kind);
+
+/* For kinds: read from and write to what is below.  As recv() and send(). */
+ssize_t layer_receive_below(struct layer *l, void *to, size_t room);
+ssize_t layer_send_below(struct layer *l, struct bytes data);
 
 /* ---- listeners ------------------------------------------------------------ */
 

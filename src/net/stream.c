@@ -5,7 +5,7 @@
  * first recv() offers 4 KiB, and only when that was filled the next offers 64 KiB
  * or as much as is there already.
  */
-#include "net/net.h"
+#include "net/inside.h"
 
 #include <errno.h>
 #include <sys/uio.h>
@@ -35,6 +35,10 @@ void stream_close(struct stream *st)
     bool was_opened = st->watch.on_read.cb != NULL;
     if (was_opened && st->worker != NULL)
         watch_stop(st->worker, &st->watch);
+    if (st->top != NULL && !st->broken)
+        st->top->kind->goodbye(st->top);
+    layers_free(st->top);
+    st->top = NULL;
     buf_release(&st->in);
     buf_release(&st->out);
     if (was_opened && fd >= 0)
@@ -53,6 +57,19 @@ void stream_join_worker(struct stream *st, struct worker *w)
     must(st->worker == NULL);
     watch_init(&st->watch, stream_fd(st)); /* this loop does not know it yet */
     st->worker = w;
+}
+
+void stream_move(struct stream *to, struct stream *from)
+{
+    struct worker *w = from->worker;
+    if (w != NULL)
+        stream_leave_worker(from);
+    *to = *from;
+    from->watch.on_read.fd = from->watch.on_write.fd = -1;
+    from->in = from->out = (struct buf){ 0 };
+    from->top = NULL;
+    if (w != NULL)
+        stream_join_worker(to, w);
 }
 
 void stream_rest(struct stream *st)
@@ -124,12 +141,13 @@ static ssize_t receive(struct stream *st)
     size_t room = buf_room(&st->in);
     ssize_t n;
     do
-        n = recv(stream_fd(st), buf_end(&st->in), room, 0);
+        n = st->top == NULL ? recv(stream_fd(st), buf_end(&st->in), room, 0)
+                            : st->top->kind->receive(st->top, buf_end(&st->in), room);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         buf_wrote(&st->in, (size_t)n);
         st->received += (uint64_t)n;
-        st->in_filled = (size_t)n == room;
+        st->in_filled = (size_t)n == room || (st->top != NULL && st->top->kind->has_more(st->top));
         return n;
     }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -180,10 +198,28 @@ static void took(struct stream *st, struct bytes *data, size_t n)
     *data = bytes_skip(*data, n - from_out);
 }
 
+/* The same through the layers. */
+static bool send_through(struct stream *st, struct bytes *data)
+{
+    struct layer *top = st->top;
+    ssize_t n = 0;
+    while (n >= 0 && buf_len(&st->out) + data->len > 0) {
+        n = top->kind->send(top, buf_len(&st->out) > 0 ? buf_bytes(&st->out) : *data);
+        if (n > 0)
+            took(st, data, (size_t)n);
+    }
+    if (n >= 0)
+        n = top->kind->flush(top);
+    st->broken |= n < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
+    return !st->broken;
+}
+
 /* Send what is in `out`, and then `data`, of which it skips what was sent; as
  * much as the socket takes now.  False when the stream broke; errno is set. */
 static bool send_now(struct stream *st, struct bytes *data)
 {
+    if (st->top != NULL)
+        return send_through(st, data);
     struct bytes out = buf_bytes(&st->out);
     struct iovec parts[2] = { { (void *)out.data, out.len }, { (void *)data->data, data->len } };
     struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
@@ -234,6 +270,11 @@ bool stream_put(struct task *t, struct stream *st, struct bytes data, double dea
     return append(st, data, why);
 }
 
+bool stream_has_unsent(const struct stream *st)
+{
+    return buf_len(&st->out) > 0 || (st->top != NULL && st->top->kind->holds(st->top));
+}
+
 bool stream_flush(struct task *t, struct stream *st, double deadline, struct fault *why)
 {
     if (st->broken)
@@ -241,11 +282,31 @@ bool stream_flush(struct task *t, struct stream *st, double deadline, struct fau
     for (;;) {
         if (!stream_try_flush(st))
             return peer_lost(st, errno, why);
-        if (buf_len(&st->out) == 0)
+        if (!stream_has_unsent(st))
             return true;
         if (!wait_writable(t, st, deadline, why))
             return false;
     }
+}
+
+/* ---- the other end ---------------------------------------------------------------- */
+
+enum peer stream_peer(struct stream *st)
+{
+    char byte;
+    if (st->peer_closed || st->unreadable)
+        return PEER_GONE;
+    if (st->top != NULL && st->top->kind->has_more(st->top))
+        return PEER_SPOKE;
+    ssize_t n = recv(stream_fd(st), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n > 0)
+        return PEER_SPOKE;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return PEER_QUIET;
+    st->peer_closed |= n == 0;
+    st->broken |= n < 0;
+    st->unreadable |= n < 0;
+    return PEER_GONE;
 }
 
 /* ---- the last word --------------------------------------------------------------- */
@@ -274,6 +335,8 @@ void stream_linger(struct task *t, struct stream *st, double linger_s)
         return;
     if (await_close(t, st, start + linger_s / 2))
         return;
+    if (st->top != NULL)
+        st->top->kind->goodbye(st->top);
     shutdown(stream_fd(st), SHUT_WR);
     await_close(t, st, start + linger_s);
 }

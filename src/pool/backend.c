@@ -1,8 +1,6 @@
 /* backend.c - places and legal steps, commands of our own, closing; see pool.h. */
 #include "pool/inside.h"
 
-#include <errno.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -77,18 +75,14 @@ static void say_goodbye(struct task *t, void *arg)
 static void quit(struct backend *be)
 {
     struct worker *w = be->pool->pools->worker;
-    int fd = stream_fd(&be->stream);
     backend_write(be, COM_QUIT, BYTES_NONE);
     if (be->stream.broken || be->stream.peer_closed || !stream_try_flush(&be->stream) ||
-        buf_len(&be->stream.out) > 0) {
+        stream_has_unsent(&be->stream)) {
         stream_close(&be->stream);
         return;
     }
     struct goodbye *g = mem_zalloc(sizeof *g);
-    stream_leave_worker(&be->stream);
-    stream_open(&g->stream, w, fd, BLAME_SERVER);
-    be->stream.watch.on_read.fd = be->stream.watch.on_write.fd = -1;
-    stream_close(&be->stream);
+    stream_move(&g->stream, &be->stream);
     g->server = server_take(be->server);
     if (task_start(w, "goodbye", say_goodbye, g))
         return;

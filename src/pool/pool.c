@@ -1,8 +1,6 @@
 /* pool.c - idle lists, the nearest fit, limits, ages; see pool.h. */
 #include "pool/inside.h"
 
-#include <errno.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -168,14 +166,6 @@ static struct backend *nearest_idle(struct pool *p, const struct state *wanted)
     return best;
 }
 
-/* The watcher tells of a dead idle connection, but only when the loop comes round. */
-static bool is_alive(const struct backend *be)
-{
-    char byte;
-    return recv(stream_fd(&be->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-           (errno == EAGAIN || errno == EWOULDBLOCK);
-}
-
 static struct backend *take_idle(struct pool *p, const struct lease_terms *terms)
 {
     for (;;) {
@@ -183,7 +173,8 @@ static struct backend *take_idle(struct pool *p, const struct lease_terms *terms
         if (be == NULL)
             return NULL;
         take_from_idle(be);
-        if (!terms->sure || is_alive(be))
+        /* (the watcher tells of a dead one, but only when the loop comes round) */
+        if (!terms->sure || stream_peer(&be->stream) == PEER_QUIET)
             return be;
         count(p->pools->worker, backends_lost);
         backend_close(be, "found dead");

@@ -151,13 +151,10 @@ static bool on_infile(struct task *t, struct relay *x, const struct response_fou
  * commands, or its end. */
 static bool client_is_there(struct relay *x)
 {
-    char byte;
-    ssize_t n = recv(stream_fd(&x->s->client), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    x->client_is_ahead |= n > 0;
-    if (n != 0)
-        return true;
-    x->s->client.peer_closed = true;
-    return fault_set(&x->out->why, BLAME_CLIENT, 0, "client left while its command ran");
+    enum peer peer = stream_peer(&x->s->client);
+    x->client_is_ahead |= peer == PEER_SPOKE;
+    return peer != PEER_GONE ||
+           fault_set(&x->out->why, BLAME_CLIENT, 0, "client left while its command ran");
 }
 
 /* Wait for more of the response; what the client has not got yet goes out before we park, and a
@@ -168,11 +165,12 @@ static bool more(struct task *t, struct relay *x, size_t need)
     size_t have = buf_len(&in->in);
     struct wait wait = { .readable = &in->watch };
     /* Right after the command the server has said nothing yet: don't ask the socket for that. */
-    bool waits_first = x->r.bytes == 0 && have == 0 && !in->peer_closed && !in->unreadable;
+    bool waits_first =
+        x->r.bytes == 0 && have == 0 && !in->peer_closed && !in->unreadable && !in->in_filled;
     for (;; waits_first = false) {
         if (!waits_first && stream_fill(in, need - have) != 0)
             break;
-        if (buf_len(&client->out) > 0 && !stream_flush(t, client, stall_deadline(t), &x->out->why))
+        if (stream_has_unsent(client) && !stream_flush(t, client, stall_deadline(t), &x->out->why))
             return false;
         wait.readable2 = x->client_is_ahead ? NULL : &client->watch;
         if (task_wait(t, &wait) == WOKE_CANCELLED)
