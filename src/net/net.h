@@ -108,10 +108,10 @@ bool stream_try_flush(struct stream *st);
 bool stream_has_unsent(const struct stream *st);
 
 /* What the other end has done since the last byte in `in`, without receiving it. */
-enum peer { PEER_QUIET,           /* there, and silent                                  */
-            PEER_SPOKE,           /* something has arrived                              */
-            PEER_GONE };          /* closed, or lost (peer_closed, broken say which)    */
-enum peer stream_peer(struct stream *st);
+enum presence { PEER_QUIET,       /* there, and silent                                  */
+                PEER_SPOKE,           /* something has arrived                              */
+                PEER_GONE };         /* closed, or lost (peer_closed, broken say which)    */
+enum presence stream_peer(struct stream *st);
 
 /* Nobody between the two ends can read along: a unix socket, or TLS. */
 bool stream_is_private(const struct stream *st);

@@ -291,7 +291,7 @@ bool stream_flush(struct task *t, struct stream *st, double deadline, struct fau
 
 /* ---- the other end ---------------------------------------------------------------- */
 
-enum peer stream_peer(struct stream *st)
+enum presence stream_peer(struct stream *st)
 {
     char byte;
     if (st->peer_closed || st->unreadable)

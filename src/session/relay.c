@@ -151,7 +151,7 @@ static bool on_infile(struct task *t, struct relay *x, const struct response_fou
  * commands, or its end. */
 static bool client_is_there(struct relay *x)
 {
-    enum peer peer = stream_peer(&x->s->client);
+    enum presence peer = stream_peer(&x->s->client);
     x->client_is_ahead |= peer == PEER_SPOKE;
     return peer != PEER_GONE ||
            fault_set(&x->out->why, BLAME_CLIENT, 0, "client left while its command ran");
