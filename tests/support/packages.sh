@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs, unless all are there.
 #
-#     tests/support/packages.sh PURPOSE...      build quickstart test bench mysql
+#     tests/support/packages.sh PURPOSE...      build quickstart test bench roots
 #
 # One list per purpose, so that a quickstart does not drag in what only tests need.
 # As root or through sudo; without missing packages it needs neither.
@@ -17,7 +17,7 @@ test=("${quickstart[@]}" libcmocka-dev python3-pytest python3-yaml python3-mysql
       php-cli php-mysql libdbd-mariadb-perl golang-go golang-github-go-sql-driver-mysql-dev
       clang libclang-rt-14-dev iproute2 util-linux chromium prometheus)
 bench=("${quickstart[@]}" haproxy sysbench)
-mysql=(debootstrap)
+roots=(debootstrap)
 
 is_installed()
 {
@@ -39,7 +39,7 @@ as_root()
 missing=()
 for purpose in "$@"; do
     case $purpose in
-    build | quickstart | test | bench | mysql) ;;
+    build | quickstart | test | bench | roots) ;;
     *) echo "packages.sh: unknown purpose: $purpose" >&2; exit 2 ;;
     esac
     declare -n wanted=$purpose

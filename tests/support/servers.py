@@ -1,4 +1,4 @@
-"""Private database servers: MariaDB from the system, MySQL from a root of its own.
+"""Private database servers: MariaDB from the system, others from roots of their own.
 
     with Cluster(replicas=2) as cluster:
         cluster.primary.query("create table shop.t (a int)")
@@ -25,7 +25,8 @@ from processes import end, free_port, spawn, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("VOLVOX_TEST_CACHE", ROOT / "build" / "cache"))
-MYSQL_ROOT = pathlib.Path(os.environ.get("VOLVOX_MYSQL_ROOT", "/var/lib/volvox-tests/mysql"))
+ROOTS = pathlib.Path(os.environ.get("VOLVOX_SERVER_ROOTS", "/var/lib/volvox-tests"))
+MYSQL_ROOT = ROOTS / "mysql"
 
 APP = ("app", "app-secret")            # what applications use
 OTHER = ("other", "other-secret")      # a second application
@@ -55,6 +56,8 @@ def rows_of(cursor):
 
 class Server:
     """One server process.  Subclasses know a family's programs and words."""
+    family = None
+    daemon = None
 
     def __init__(self, directory, server_id, port=None, options=()):
         self.directory = pathlib.Path(directory)
@@ -66,6 +69,31 @@ class Server:
         self.data = self.directory / "data"
         self.socket = self.directory / "s"
         self.child = None
+
+    # ---- where it lives: the system's, unless Rooted ----------------------------------
+
+    @staticmethod
+    def objection():
+        """Why it cannot be used here, or None."""
+        return None
+
+    @staticmethod
+    def directory_for_tests():
+        return tempfile.mkdtemp(prefix="volvox-")
+
+    def template_place(self):
+        return CACHE
+
+    def enter(self):
+        """What stands before the name of a program."""
+        return []
+
+    def inside(self, path):
+        """A path as the server sees it."""
+        return str(path)
+
+    def version(self):
+        return subprocess.check_output([*self.enter(), self.daemon, "--version"], text=True).strip()
 
     # ---- life -------------------------------------------------------------------------
 
@@ -198,28 +226,60 @@ FAST = ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0", "
         "--character-set-server=utf8mb4", "--secure-file-priv="]
 
 
+class Rooted:
+    """A server in a root made by tests/setup-servers: chroot needs us to be root."""
+    root = None
+
+    @classmethod
+    def objection(cls):
+        if not (cls.root / "usr/sbin" / cls.daemon).exists():
+            return f"no {cls.daemon} in {cls.root} (tests/setup-servers makes it)"
+        if os.geteuid() != 0:
+            return "a server's private root needs us to be root"
+        return None
+
+    @classmethod
+    def directory_for_tests(cls):
+        """Data must be inside the root."""
+        cls._mount_proc()
+        (cls.root / "tmp").mkdir(exist_ok=True)
+        return tempfile.mkdtemp(prefix="volvox-", dir=cls.root / "tmp")
+
+    @classmethod
+    def _mount_proc(cls):
+        """Servers look at /proc; a mount of the root's own may be gone after a reboot."""
+        if not (cls.root / "proc/self").exists():
+            subprocess.run(["mount", "-t", "proc", "proc", cls.root / "proc"], check=True)
+
+    def template_place(self):
+        return self.root / "var/lib/volvox-templates"
+
+    def enter(self):
+        return ["chroot", str(self.root)]
+
+    def inside(self, path):
+        """A path as seen within the root."""
+        return "/" + str(pathlib.Path(path).relative_to(self.root)) if path != "D" else path
+
+
 class MariaDB(Server):
     family = "mariadb"
     monitor_privilege = "slave monitor"
-
-    def version(self):
-        return subprocess.check_output(["mariadbd", "--version"], text=True).strip()
-
-    def template_place(self):
-        return CACHE
+    daemon = "mariadbd"
+    defaults = ["--collation-server=utf8mb4_general_ci"]
 
     def init_command(self, data):
-        return ["mariadb-install-db", "--no-defaults", *_as_whom(), f"--datadir={data}",
-                "--auth-root-authentication-method=normal", "--skip-test-db",
-                "--innodb-log-file-size=24M"]
+        return [*self.enter(), "mariadb-install-db", "--no-defaults", *_as_whom(),
+                f"--datadir={self.inside(data)}", "--auth-root-authentication-method=normal",
+                "--skip-test-db", "--force", "--innodb-log-file-size=24M"]
 
     def command(self):
-        return ["mariadbd", "--no-defaults", *_as_whom(), f"--datadir={self.data}",
-                f"--socket={self.socket}", f"--pid-file={self.directory}/pid",
-                f"--port={self.port}", "--bind-address=127.0.0.1",
-                f"--server-id={self.server_id}", "--log-bin=binlog", "--gtid-strict-mode=1",
-                "--log-slave-updates=1", "--slave-net-timeout=5", "--innodb-log-file-size=24M",
-                "--collation-server=utf8mb4_general_ci", *FAST, *self.options]
+        return [*self.enter(), self.daemon, "--no-defaults", *_as_whom(),
+                f"--datadir={self.inside(self.data)}", f"--socket={self.inside(self.socket)}",
+                f"--pid-file={self.inside(self.directory)}/pid", f"--port={self.port}",
+                "--bind-address=127.0.0.1", f"--server-id={self.server_id}", "--log-bin=binlog",
+                "--gtid-strict-mode=1", "--log-slave-updates=1", "--slave-net-timeout=5",
+                "--innodb-log-file-size=24M", *self.defaults, *FAST, *self.options]
 
     def follow(self, primary):
         """Become a replica of `primary`, from where we are."""
@@ -253,45 +313,25 @@ class MariaDB(Server):
         return self.value(f"select master_gtid_wait('{position}', {seconds})") == 0
 
 
-class MySQL(Server):
-    """MySQL in its own root, made by tests/setup-mysql: chroot needs us to be root."""
+class MariaDB118(Rooted, MariaDB):
+    """With the defaults of its time: TLS with a certificate that it makes itself, uca1400 collations."""
+    root = ROOTS / "mariadb-11.8"
+    defaults = []
+
+
+class MySQL(Rooted, Server):
     family = "mysql"
     monitor_privilege = "replication client"
-
-    @staticmethod
-    def objection():
-        """Why it cannot be used here, or None."""
-        if not (MYSQL_ROOT / "usr/sbin/mysqld").exists():
-            return f"no MySQL in {MYSQL_ROOT} (tests/setup-mysql makes it)"
-        if os.geteuid() != 0:
-            return "MySQL's private root needs us to be root"
-        return None
-
-    @staticmethod
-    def directory_for_tests():
-        """Data must be inside the root."""
-        _mount_proc()
-        (MYSQL_ROOT / "tmp").mkdir(exist_ok=True)
-        return tempfile.mkdtemp(prefix="volvox-", dir=MYSQL_ROOT / "tmp")
-
-    def version(self):
-        return subprocess.check_output(["chroot", MYSQL_ROOT, "mysqld", "--version"],
-                                       text=True).strip()
-
-    def template_place(self):
-        return MYSQL_ROOT / "var/lib/volvox-templates"
-
-    def inside(self, path):
-        """A path as seen within the root."""
-        return "/" + str(pathlib.Path(path).relative_to(MYSQL_ROOT)) if path != "D" else path
+    root = MYSQL_ROOT
+    daemon = "mysqld"
 
     def init_command(self, data):
-        return ["chroot", str(MYSQL_ROOT), "mysqld", "--no-defaults", "--user=root",
+        return [*self.enter(), self.daemon, "--no-defaults", "--user=root",
                 "--initialize-insecure", f"--datadir={self.inside(data)}",
                 "--innodb-redo-log-capacity=32M"]
 
     def command(self):
-        return ["chroot", str(MYSQL_ROOT), "mysqld", "--no-defaults", "--user=root",
+        return [*self.enter(), self.daemon, "--no-defaults", "--user=root",
                 f"--datadir={self.inside(self.data)}", f"--socket={self.inside(self.socket)}",
                 f"--pid-file={self.inside(self.directory)}/pid", f"--port={self.port}",
                 "--bind-address=127.0.0.1", f"--server-id={self.server_id}", "--mysqlx=OFF",
@@ -329,20 +369,13 @@ class MySQL(Server):
         return self.value(f"select wait_for_executed_gtid_set('{position}', {seconds})") == 0
 
 
-def _mount_proc():
-    """mysqld looks at /proc; a mount of the root's own may be gone after a reboot."""
-    if not (MYSQL_ROOT / "proc/self").exists():
-        subprocess.run(["mount", "-t", "proc", "proc", MYSQL_ROOT / "proc"], check=True)
-
-
 class Cluster:
     """A primary and replicas that follow it."""
 
     def __init__(self, replicas=2, server_class=MariaDB, directory=None, ports=(), options=()):
         self.owns_directory = directory is None
         if directory is None:
-            directory = (MySQL.directory_for_tests() if server_class is MySQL
-                         else tempfile.mkdtemp(prefix="volvox-"))
+            directory = server_class.directory_for_tests()
         self.directory = pathlib.Path(directory)
         ports = list(ports) + [None] * (replicas + 1 - len(ports))
         self.servers = [server_class(self.directory / f"db{i + 1}", i + 1, ports[i], options)
