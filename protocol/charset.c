@@ -1,5 +1,5 @@
 /*
- * charset.c - collations of MariaDB 10.11 and MySQL 9.7, by id and by name.
+ * charset.c - collations of MariaDB 10.11 and 11.8 and of MySQL 9.7, by id and by name.
  *
  * The families agree on every id that both have, but for five: what MySQL calls
  * <charset>_croatian_ci (utf16 122, ucs2 149, utf32 181, utf8mb3 213, utf8mb4 245) is
@@ -13,12 +13,24 @@
 
 #include <pthread.h>
 
+enum { MARIADB_10 = 1, MARIADB_11 = 2, MYSQL = 4 };
+
 static const struct collation collations[] = {
-#define A(id, charset)       { id, #charset, #charset },
-#define C(id, charset, rest) { id, #charset, #charset "_" #rest },
+#define OF(who, id, charset, rest) { id, who, #charset, #charset "_" #rest },
+#define A(id, charset)       { id, MARIADB_10 | MARIADB_11 | MYSQL, #charset, #charset },
+#define C(id, charset, rest) OF(MARIADB_10 | MARIADB_11 | MYSQL, id, charset, rest)
+#define D(id, charset, rest) OF(MARIADB_10 | MARIADB_11, id, charset, rest)
+#define E(id, charset, rest) OF(MARIADB_11, id, charset, rest)
+#define F(id, charset, rest) OF(MARIADB_11 | MYSQL, id, charset, rest)
+#define M(id, charset, rest) OF(MYSQL, id, charset, rest)
 #include "protocol/collations.inc"
+#undef OF
 #undef A
 #undef C
+#undef D
+#undef E
+#undef F
+#undef M
 };
 
 enum { COLLATIONS = ARRAY_LEN(collations), NAME_MAX_BYTES = 64 };
@@ -95,6 +107,12 @@ const struct collation *collation_by_name(struct bytes name)
     return find_name(folded);
 }
 
+bool charset_is_for_clients(const char *charset)
+{
+    return strncmp(charset, "ucs2", 4) != 0 && strncmp(charset, "utf16", 5) != 0 &&
+           strncmp(charset, "utf32", 5) != 0;
+}
+
 bool charset_is_tricky(struct bytes charset)
 {
     static const char *const tricky[] = { "gbk", "sjis", "big5", "cp932", "gb18030" };
@@ -104,10 +122,10 @@ bool charset_is_tricky(struct bytes charset)
     return false;
 }
 
-/* Only MySQL has gb18030 (248 to 250) and the UCA 9.0 collations (255 to 323); MariaDB's own
- * begin at 576. */
-bool collation_known(unsigned id, bool is_mariadb)
+/* MySQL's collations of UCA 9.0 came to MariaDB with 11.4.5, and only some of them. */
+bool collation_known(unsigned id, bool is_mariadb, uint32_t version)
 {
-    bool only_mysql = (id >= 248 && id <= 250) || (id >= 255 && id < 576);
-    return collation_by_id(id) != NULL && (is_mariadb ? !only_mysql : id < 576);
+    unsigned who = !is_mariadb ? MYSQL : version >= 110405 ? MARIADB_11 : MARIADB_10;
+    const struct collation *c = collation_by_id(id);
+    return c != NULL && (c->servers & who) != 0;
 }

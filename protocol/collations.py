@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make collations.inc from what servers say.
 
-usage: collations.py MARIADB.tsv MYSQL.tsv > collations.inc
+usage: collations.py MARIADB_10.tsv MARIADB_11.tsv MYSQL.tsv > collations.inc
 
 Each file is the output of `mariadb -N -e "select ID, CHARACTER_SET_NAME, NAME ..."`:
   MariaDB  select ID, CHARACTER_SET_NAME, FULL_COLLATION_NAME
@@ -17,20 +17,25 @@ def read(path):
         return {int(i): (charset, name) for i, charset, name in rows}
 
 
-def entry(i, charset, name):
+# Who has it: 10.11, 11.8, MySQL.
+LETTERS = {(1, 1, 1): "C", (1, 1, 0): "D", (0, 1, 0): "E", (0, 1, 1): "F", (0, 0, 1): "M"}
+
+
+def entry(i, charset, name, who):
     if name == charset:
+        assert who == (1, 1, 1), name
         return f"A({i}, {charset})"
     assert name.startswith(charset + "_"), name
-    return f"C({i}, {charset}, {name[len(charset) + 1:]})"
+    return f"{LETTERS[who]}({i}, {charset}, {name[len(charset) + 1:]})"
 
 
 def main():
-    mariadb, mysql = read(sys.argv[1]), read(sys.argv[2])
-    both = {**mariadb, **mysql}
+    servers = [read(path) for path in sys.argv[1:4]]
+    every = {**servers[0], **servers[1], **servers[2]}
     print("/* Made by collations.py; sorted by id. */")
     line = ""
-    for i in sorted(both):
-        e = entry(i, *both[i])
+    for i in sorted(every):
+        e = entry(i, *every[i], tuple(int(i in s) for s in servers))
         if line and len(line) + 1 + len(e) > 100:
             print(line)
             line = ""

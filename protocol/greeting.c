@@ -136,6 +136,25 @@ bool greeting_is_mariadb(const struct greeting *g)
            ascii_digit(g->version.data[n]);
 }
 
+uint32_t version_number(struct bytes version, bool is_mariadb)
+{
+    static const char disguise[] = "5.5.5-";
+    size_t n = sizeof disguise - 1, at = 0;
+    uint32_t number = 0;
+    if (is_mariadb && version.len > n && memcmp(version.data, disguise, n) == 0)
+        version = bytes_skip(version, n);
+    if (version.len == 0 || !ascii_digit(version.data[0]))
+        return 0;
+    for (int part = 0; part < 3; part++) {
+        unsigned value = 0;
+        for (; at < version.len && ascii_digit(version.data[at]) && value < 100; at++)
+            value = value * 10 + version.data[at] - '0';
+        number = number * 100 + MIN(value, 99u);
+        at += at < version.len && version.data[at] == '.';
+    }
+    return number;
+}
+
 static void avoid_special_bytes(uint8_t scramble[SCRAMBLE_BYTES])
 {
     for (size_t i = 0; i < SCRAMBLE_BYTES; i++) {

@@ -205,6 +205,8 @@ struct greeting {
 bool greeting_read(struct bytes payload, struct greeting *out, struct fault *why);
 void greeting_write(struct buf *out, uint8_t *seq, const struct greeting *g);
 bool greeting_is_mariadb(const struct greeting *g);
+/* "5.5.5-10.11.19-MariaDB" -> 101119, "9.7.4-2" -> 90704; 0 if it begins with no number. */
+uint32_t version_number(struct bytes version, bool is_mariadb);
 /* Random bytes without NUL and '$', as servers make them. */
 void scramble_make(uint8_t out[SCRAMBLE_BYTES]);
 /* The same from a secret of the process and a number that is used once: who keeps the secret need not
@@ -469,16 +471,21 @@ enum { EXECUTE_FIXED_BYTES = 10 };     /* command, id, flags, iterations */
 
 /* ---- charset.c --------------------------------------------------------------------------- */
 
+enum { UTF8MB3_GENERAL = 33, UTF8MB4_GENERAL = 45 };   /* all servers have them */
 struct collation {
     uint16_t id;
+    uint8_t servers;          /* which have it: charset.c                             */
     const char *charset, *name;
 };
 /* NULL when unknown. */
 const struct collation *collation_by_id(unsigned id);
 const struct collation *collation_by_name(struct bytes name);
-/* Does a server of this family (MariaDB 10.11, MySQL 9.7) have it?  Servers silently take
- * their default for a login with an id that they don't have. */
-bool collation_known(unsigned id, bool is_mariadb);
+/* Does a server of this family and version have it?  Servers silently take their default for a
+ * login with an id that they don't have. */
+bool collation_known(unsigned id, bool is_mariadb, uint32_t version);
+/* Can a client's text be in it?  Not with two or four bytes to each character: servers refuse a login with
+ * such a collation. */
+bool charset_is_for_clients(const char *charset);
 /* Charsets whose second byte may be an ASCII character (gbk, sjis, big5, cp932, gb18030):
  * the lexer must know. */
 bool charset_is_tricky(struct bytes charset);
@@ -491,7 +498,7 @@ enum {
     ER_DBACCESS_DENIED = 1044, ER_ACCESS_DENIED = 1045, ER_NO_DB = 1046, ER_UNKNOWN_COM = 1047,
     ER_BAD_DB = 1049, ER_SERVER_SHUTDOWN = 1053, ER_UNKNOWN_ERROR = 1105, ER_MALFORMED_PACKET = 1835,
     ER_PACKET_TOO_LARGE = 1153, ER_PACKETS_OUT_OF_ORDER = 1156, ER_NET_READ_ERROR = 1158,
-    ER_UNKNOWN_STMT = 1243, ER_QUERY_INTERRUPTED = 1317, ER_CONNECTION_KILLED = 1927,
+    ER_WRONG_VALUE_FOR_VAR = 1231, ER_UNKNOWN_STMT = 1243, ER_QUERY_INTERRUPTED = 1317, ER_CONNECTION_KILLED = 1927,
     CR_SERVER_LOST = 2013, ER_CLIENT_INTERACTION_TIMEOUT = 4031
 };
 /* "HY000" for those not in the table. */

@@ -125,18 +125,6 @@ static bool receive_greeting(struct probe *p, int fd, uint64_t deadline_us, uint
     return true;
 }
 
-/* "5.5.5-10.11.19-MariaDB" -> 101119. */
-static uint32_t version_number(const char *version, bool is_mariadb)
-{
-    static const char disguise[] = "5.5.5-";
-    unsigned part[3] = { 0, 0, 0 };
-    if (is_mariadb && strncmp(version, disguise, sizeof(disguise) - 1) == 0)
-        version += sizeof(disguise) - 1;
-    if (sscanf(version, "%3u.%2u.%2u", &part[0], &part[1], &part[2]) < 1)
-        return 0;
-    return part[0] * 10000 + part[1] * 100 + part[2];
-}
-
 static bool learn_greeting(struct finding *f, struct bytes payload)
 {
     struct greeting g;
@@ -147,7 +135,7 @@ static bool learn_greeting(struct finding *f, struct bytes payload)
     }
     str_copy(f->version, sizeof(f->version), g.version);
     f->is_mariadb = greeting_is_mariadb(&g);
-    f->version_number = version_number(f->version, f->is_mariadb);
+    f->version_number = version_number(g.version, f->is_mariadb);
     f->caps = g.caps, f->mariadb_caps = g.mariadb_caps;
     f->collation = g.collation;
     f->alive = f->greeted = true;
@@ -202,8 +190,12 @@ static bool log_in(struct probe *p)
     }
     p->connection = sql_connect(&account);
     p->connected_as = config_take(p->config);
-    if (sql_errno(p->connection) == 0)
+    if (sql_errno(p->connection) == 0) {
+        struct sql_greeting g;
+        sql_greeting(p->connection, &g);
+        p->asks_mariadb = g.is_mariadb;
         return true;
+    }
     fail_sql(p, "login");
     if (sql_errno(p->connection) == CR_NO_CONNECTION)
         explain_no_connection(p);
@@ -234,19 +226,26 @@ static bool is_off(const char *value)
     return strcmp(value, "0") == 0 || strcasecmp(value, "OFF") == 0;
 }
 
+/* 0 when unknown. */
+static uint16_t collation_id(const char *name)
+{
+    const struct collation *c = name != NULL ? collation_by_name(bytes_str(name)) : NULL;
+    return c != NULL ? c->id : 0;
+}
+
 /* What the greeting said, from the library that has read it. */
 static void recall_greeting(struct finding *f, struct sql *connection, const char *collation_name)
 {
     struct sql_greeting g;
-    const struct collation *collation = collation_by_name(bytes_str(collation_name));
+    unsigned collation = collation_id(collation_name);
     sql_greeting(connection, &g);
     f->is_mariadb = g.is_mariadb;
-    f->version_number = version_number(g.version, g.is_mariadb);
+    f->version_number = version_number(bytes_str(g.version), g.is_mariadb);
     /* The library hides what MariaDB 10 puts in front for old replicas. */
     bool disguised = f->is_mariadb && f->version_number >= 100000 && f->version_number < 110000;
     snprintf(f->version, sizeof(f->version), "%s%.50s", disguised ? "5.5.5-" : "", g.version);
     f->caps = g.caps, f->mariadb_caps = g.mariadb_caps;
-    f->collation = collation != NULL ? collation->id : 45; /* utf8mb4_general_ci: both have it */
+    f->collation = (uint16_t)(collation != 0 ? collation : 45); /* utf8mb4_general_ci: all have it */
     f->greeted = true;
 }
 
@@ -263,15 +262,22 @@ static bool learn_variables(struct probe *p, struct sql_rows *rows)
     f->read_only = !is_off(read_only);
     f->max_allowed_packet = max_packet;
     recall_greeting(f, p->connection, collation);
+    if (f->is_mariadb) {
+        f->utf8mb3_collation = collation_id(sql_value(rows, 3));
+        f->utf8mb4_collation = collation_id(sql_value(rows, 4));
+    }
     return true;
 }
 
 /* super_read_only needs no question of its own: it switches read_only on and goes off with it. */
 static bool ask_variables(struct probe *p)
 {
-    static const char text[] =
-        "SELECT @@global.read_only, @@global.max_allowed_packet, @@global.collation_server";
-    struct sql_rows *rows = query(p, text, "read_only");
+#define VARIABLES "SELECT @@global.read_only, @@global.max_allowed_packet, @@global.collation_server"
+    static const char of_mysql[] = VARIABLES;
+    static const char of_mariadb[] =
+        VARIABLES ", COLLATION(CONVERT('' USING utf8mb3)), COLLATION(CONVERT('' USING utf8mb4))";
+#undef VARIABLES
+    struct sql_rows *rows = query(p, p->asks_mariadb ? of_mariadb : of_mysql, "read_only");
     if (rows == NULL)
         return false;
     bool fits = learn_variables(p, rows);

@@ -31,7 +31,7 @@ struct finding {
     char version[64];
     bool is_mariadb;
     uint32_t version_number, caps, mariadb_caps;
-    uint16_t collation;
+    uint16_t collation, utf8mb3_collation, utf8mb4_collation;
     char why[120];            /* unless all went well                                  */
 };
 
@@ -100,6 +100,7 @@ struct probe {
     struct config *config;    /* whose account and timeouts to use: a reference        */
     struct sql *connection;   /* kept open between probes                           */
     struct config *connected_as; /* whose account it was opened with: a reference      */
+    bool asks_mariadb;        /* what the connection leads to                           */
     bool is_last;             /* close the connection and free the probe               */
     struct finding found;
     void *owner;              /* NULL: not wanted any more                             */

@@ -56,6 +56,8 @@ static void tell_as(struct group_state *g, const struct server_state *s)
     g->is_mariadb = s->is_mariadb;
     g->version_number = s->version_number;
     g->collation = s->collation;
+    g->utf8mb3_collation = s->utf8mb3_collation;
+    g->utf8mb4_collation = s->utf8mb4_collation;
     g->max_allowed_packet = s->max_allowed_packet;
 }
 

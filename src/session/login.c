@@ -176,11 +176,34 @@ static bool enter_quota(struct session *s, const struct user_config *u, struct f
 
 /* ---- the state a session begins in ----------------------------------------------------------- */
 
+/* The collation that a server takes a login's for.  MariaDB reads what was the default of its
+ * character set before 11.5 as "the default", which a variable names since then. */
+static unsigned login_collation(unsigned collation, unsigned usual, const struct group_state *g)
+{
+    if (g == NULL || g->version[0] == '\0')
+        return collation != 0 ? collation : usual;
+    if (collation == UTF8MB3_GENERAL && g->utf8mb3_collation != 0)
+        return g->utf8mb3_collation;
+    if (collation == UTF8MB4_GENERAL && g->utf8mb4_collation != 0)
+        return g->utf8mb4_collation;
+    return collation_known(collation, g->is_mariadb, g->version_number) ? collation : usual;
+}
+
+/* In the words of the servers. */
+static bool accept_charset(unsigned collation, const struct group_state *g, struct fault *why)
+{
+    const struct collation *c = collation_by_id(collation);
+    if (c == NULL || charset_is_for_clients(c->charset) || g == NULL ||
+        !collation_known(collation, g->is_mariadb, g->version_number))
+        return true;
+    return fault_set(why, BLAME_POLICY, ER_WRONG_VALUE_FOR_VAR,
+                     "Variable 'character_set_client' can't be set to the value of '%s'", c->charset);
+}
+
 static void begin_state(struct session *s, unsigned collation, const struct group_state *g)
 {
-    unsigned usual = g != NULL && g->collation != 0 ? g->collation : 45;
-    bool family = g == NULL || g->version[0] == '\0' || collation_known(collation, g->is_mariadb);
-    s->collation = (uint16_t)(family && collation != 0 ? collation : usual);
+    unsigned usual = g != NULL && g->collation != 0 ? g->collation : UTF8MB4_GENERAL;
+    s->collation = (uint16_t)login_collation(collation, usual, g);
     s->status = STATUS_AUTOCOMMIT;
     s->insert_id = 0;
     s->has_new_id = false;
@@ -255,6 +278,8 @@ static bool admit(struct talk *k, const struct claim *r, const struct group_stat
         return false;
     s->user = u;
     const struct group_state *g = session_group(s, topology);
+    if (!accept_charset(r->collation, g, why))
+        return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
     begin_state(s, r->collation, g);
     return enter_schema(k, schema, why) && welcome(k, schema, g != NULL && g->is_mariadb, why);

@@ -22,6 +22,7 @@ static void collations_of_both_families_are_found_by_id_and_name(void **state)
     known(248, "gb18030", "gb18030_chinese_ci");
     known(1069, "utf8mb4", "utf8mb4_general_nopad_ci");
     known(2304, "utf8mb4", "utf8mb4_uca1400_ai_ci");
+    known(579, "utf8mb3", "utf8mb3_general1400_as_ci");
     known(3271, "utf32", "utf32_uca1400_croatian_nopad_as_cs");
 }
 
@@ -68,7 +69,28 @@ static void every_id_finds_itself_and_every_name_something_of_that_name(void **s
         assert_string_equal(named->name, c->name);
         count++;
     }
-    assert_int_equal(count, 1309);
+    assert_int_equal(count, 1311);
+}
+
+static void who_has_a_collation_is_known_by_family_and_version(void **state)
+{
+    enum { OLD = 101119, NEW = 110809, MYSQL = 90704 };
+    static const struct {
+        unsigned id;
+        bool in_old, in_new, in_mysql;
+    } cases[] = {
+        { 45, true, true, true },    { 2304, true, true, false }, { 255, false, true, true },
+        { 611, false, true, false }, { 249, false, false, true }, { 303, false, false, true },
+        { 17, false, false, false }, { 0, false, false, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(collation_known(cases[i].id, true, OLD), cases[i].in_old);
+        assert_int_equal(collation_known(cases[i].id, true, NEW), cases[i].in_new);
+        assert_int_equal(collation_known(cases[i].id, false, MYSQL), cases[i].in_mysql);
+    }
+    assert_false(collation_known(255, true, 110404));
+    assert_true(collation_known(255, true, 110405));
 }
 
 static void charsets_with_ascii_second_bytes_are_tricky(void **state)
@@ -92,6 +114,7 @@ int main(void)
         cmocka_unit_test(names_fold_case_and_the_old_name_of_utf8mb3_is_known),
         cmocka_unit_test(where_the_families_disagree_the_name_is_one_that_both_accept),
         cmocka_unit_test(every_id_finds_itself_and_every_name_something_of_that_name),
+        cmocka_unit_test(who_has_a_collation_is_known_by_family_and_version),
         cmocka_unit_test(charsets_with_ascii_second_bytes_are_tricky),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

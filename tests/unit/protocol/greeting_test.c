@@ -134,6 +134,30 @@ static void mariadb_is_told_by_its_version(void **state)
     }
 }
 
+static void versions_are_numbers(void **state)
+{
+    static const struct {
+        const char *version;
+        bool mariadb;
+        uint32_t number;
+    } cases[] = {
+        { "5.5.5-10.11.19-MariaDB-0+deb12u1", true, 101119 },
+        { "11.8.9-MariaDB-0+deb13u1 from Debian-log", true, 110809 },
+        { "9.7.4-2", false, 90704 },
+        { "8.0.36", false, 80036 },
+        { "5.5.5-m3", false, 50505 },
+        { "8", false, 80000 },
+        { "8.1", false, 80100 },
+        { "8.1-x.7", false, 80100 },
+        { "11.8.1000", false, 110899 },
+        { "x8.0.36", false, 0 },
+        { "", true, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(version_number(bytes_str(cases[i].version), cases[i].mariadb), cases[i].number);
+}
+
 static void scrambles_have_no_nul_and_no_dollar_and_differ(void **state)
 {
     (void)state;
@@ -375,6 +399,7 @@ int main(void)
         cmocka_unit_test(extended_capabilities_unset_bit_0_as_mariadb_does),
         cmocka_unit_test(a_greeting_without_plugin_means_the_native_one),
         cmocka_unit_test(mariadb_is_told_by_its_version),
+        cmocka_unit_test(versions_are_numbers),
         cmocka_unit_test(scrambles_have_no_nul_and_no_dollar_and_differ),
         cmocka_unit_test(logins_come_back_in_every_form),
         cmocka_unit_test(logins_that_servers_accepted_are_read),
