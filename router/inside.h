@@ -419,6 +419,8 @@ struct part {
     bool needs_primary;           /* more than a read, in a way that no effect names        */
     bool fills_vars;              /* in a list of INTO @a, @b                               */
     bool fills_all_vars;          /* CALL, LOAD DATA, GET DIAGNOSTICS: any @a is written    */
+    unsigned autocommits;         /* SET: assignments of a literal to it                    */
+    bool only_autocommit;         /* see struct statement                                   */
     unsigned depth;               /* of parentheses                                         */
 };
 

@@ -120,6 +120,7 @@ struct statement {
     bool reads_only;              /* every part only reads tables (or nothing)           */
     bool is_broken;               /* the lexer could not read it to the end, or not for
                                      certain as this server would                        */
+    bool only_autocommit;         /* SET autocommit = <literal>, and nothing else         */
     struct hint hint;
     uint64_t digest;              /* of the normal form: equal for statements that differ only in
                                      literals, white space, comments and letter case of keywords */

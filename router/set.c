@@ -50,6 +50,7 @@ static void read_autocommit_value(struct part *p)
         name_is(first.text, "1") || name_is(first.text, "on") || name_is(first.text, "true");
     if (!is_single || !is_on)
         p->needs_primary = true;
+    p->autocommits += is_single;
 }
 
 /* The current token is behind the name, or its first piece (blanks can stand around
@@ -62,8 +63,10 @@ static void read_assigned(struct part *p)
             p->in_doubt = true;
         part_next(p);
     }
-    bool is_autocommit =
-        p->last.kind != TOKEN_USER_VAR && name_is(system_var_name(p->last.text), "autocommit");
+    struct bytes name = p->last.kind != TOKEN_USER_VAR ? system_var_name(p->last.text) : BYTES_NONE;
+    bool is_autocommit = name_is(name, "autocommit");
+    if (name_is(name, "last_insert_id") || name_is(name, "identity"))
+        p->effects |= EFFECT_SETS_INSERT_ID;
     part_next(p);
     if (is_autocommit)
         read_autocommit_value(p);
@@ -177,7 +180,8 @@ bool set_read(struct part *p)
     p->reads_only = true;
     if (part_at_end(p))
         p->in_doubt = true;
-    while (!part_at_end(p)) {
+    unsigned n = 0;
+    for (; !part_at_end(p); n++) {
         if (p->token.kind == TOKEN_SYSTEM_VAR)
             read_system_var(p);
         else
@@ -185,5 +189,6 @@ bool set_read(struct part *p)
         if (!part_at_end(p))
             part_next(p); /* the comma */
     }
+    p->only_autocommit = n > 0 && p->autocommits == n;
     return false;
 }

@@ -461,6 +461,7 @@ static void add_part(struct statement *st, const struct part *p, bool has_body)
 {
     st->effects |= p->effects;
     st->reads_only = st->reads_only && p->reads_only;
+    st->only_autocommit = p->only_autocommit && st->verb == VERB_EMPTY;
     if (!has_body && strictness(p->verb) > strictness(st->verb))
         st->verb = p->verb;
     if (p->in_doubt || p->token.kind == TOKEN_BROKEN)

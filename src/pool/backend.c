@@ -188,7 +188,7 @@ static bool read_answer(struct task *t, struct backend *be, double deadline, str
 
 bool backend_settle_owed(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
-    bool accepted = true;
+    bool accepted = true, blames_connection = false;
     struct fault later;
     if (!stream_flush(t, &be->stream, deadline, why))
         return false;
@@ -200,11 +200,16 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
                 *why = later;
             return false;
         }
+        if (!ok && accepted)
+            blames_connection = be->owed[0] == OWED_SET && be->undoes;
         accepted &= ok;
         be->state_in_doubt |= !ok;
         be->n_owed--;
         memmove(be->owed, be->owed + 1, be->n_owed * sizeof be->owed[0]);
     }
+    be->undoes = false;
+    if (blames_connection)
+        why->blame = BLAME_SERVER;
     return accepted;
 }
 

@@ -45,7 +45,7 @@ struct state *state_take(struct state *s);
 void state_drop(struct state *s);                 /* NULL is fine */
 
 /* A set made from another by changes; `schema` NULL = unchanged.  A later change of the same
- * variable wins.  Gives a reference. */
+ * variable wins; one without a value (data NULL) takes it out of the set.  Gives a reference. */
 struct state *state_changed(const struct state *from, const struct bytes *schema,
                             const struct state_var *changes, unsigned n);
 /* The state to prepare a text in that was first prepared in `then`, on a backend that is in `now`: as
@@ -58,6 +58,8 @@ struct bytes state_value(const struct state *s, struct bytes name);
 /* How many things differ; SIZE_MAX when `to` can't be reached by SETs and USE (it has no schema and
  * `from` has one). */
 size_t state_distance(const struct state *from, const struct state *to);
+/* Is there a variable in `from` that is not in `to`? */
+bool state_undoes(const struct state *from, const struct state *to);
 /* "SET a=1,b='x'" that leads from one to the other (schema apart), and last_insert_id if
  * `insert_id` is not NULL; nothing is written when nothing differs.  Returns whether it wrote. */
 bool state_write_set(const struct state *from, const struct state *to, const uint64_t *insert_id,
@@ -120,10 +122,12 @@ struct backend {
     uint16_t collation;           /* of the login, restored by a reset                     */
     uint32_t thread_id;           /* on the server                                        */
     bool is_mariadb;
+    bool reports_vaguely;         /* its reports of variables may mean others: session/unclear.c */
     bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
     bool interrupted;             /* see backend_interrupt()                              */
     bool multi_statements;        /* as COM_SET_OPTION last said                          */
     bool has_diagnostics;         /* the last statement left warnings or an error         */
+    bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */
     enum owed owed[4];
     uint64_t opened_us, idle_since_us;
@@ -190,7 +194,8 @@ bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struc
 /* Append a command to the stream without sending it. */
 void backend_write(struct backend *be, uint8_t command, struct bytes argument);
 /* Read and check the owed answers.  False: QUERY when the server refused one (all are read then; the
- * backend's state is in doubt and it will be closed when it is put back), else SERVER or TIME. */
+ * backend's state is in doubt and it will be closed when it is put back), else SERVER or TIME.  SERVER
+ * also when taking back another session's settings was refused: on another connection it may go well. */
 bool backend_settle_owed(struct task *t, struct backend *be, double deadline, struct fault *why);
 
 /* Statements prepared on a backend. */

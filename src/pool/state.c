@@ -60,15 +60,11 @@ static struct state *intern_state(struct bytes schema, const struct state_var *v
     return container_of(in, struct state, in);
 }
 
-/* Servers silently take their default for ids they don't know and for charsets that can't be
- * a client's (two or four bytes a character). */
+/* Servers silently take their default for ids they don't know. */
 static const struct collation *client_collation(unsigned id)
 {
     const struct collation *c = collation_by_id(id);
-    if (c == NULL || strncmp(c->charset, "ucs2", 4) == 0 || strncmp(c->charset, "utf16", 5) == 0 ||
-        strncmp(c->charset, "utf32", 5) == 0)
-        return NULL;
-    return c;
+    return c != NULL && charset_is_for_clients(c->charset) ? c : NULL;
 }
 
 struct state *state_at_login(unsigned collation, unsigned fallback)
@@ -111,7 +107,13 @@ struct state *state_changed(const struct state *from, const struct bytes *schema
         unsigned at = 0;
         while (at < count && bytes_compare(vars[at].name, changes[i].name) < 0)
             at++;
-        if (at == count || !bytes_equal(vars[at].name, changes[i].name)) {
+        bool is_there = at < count && bytes_equal(vars[at].name, changes[i].name);
+        if (changes[i].value.data == NULL) {
+            count -= is_there;
+            memmove(vars + at, vars + at + is_there, (count - at) * sizeof *vars);
+            continue;
+        }
+        if (!is_there) {
             memmove(vars + at + 1, vars + at, (count - at) * sizeof *vars);
             count++;
         }
@@ -184,6 +186,14 @@ size_t state_distance(const struct state *from, const struct state *to)
     return n;
 }
 
+bool state_undoes(const struct state *from, const struct state *to)
+{
+    for (struct difference d = { .a = from, .b = to }; next_difference(&d);)
+        if (d.to == NULL)
+            return true;
+    return false;
+}
+
 static bool is_number(struct bytes v)
 {
     size_t digits = 0, dots = 0, i = v.len > 0 && v.data[0] == '-';
@@ -220,6 +230,23 @@ static void write_value(struct buf *sql, struct bytes v)
     }
 }
 
+/* MySQL takes DEFAULT for OFF here, whatever the global value is (seen with 9.7). */
+static bool has_a_wrong_default(struct bytes name)
+{
+    return bytes_equal(name, BYTES_LITERAL("foreign_key_checks")) ||
+           bytes_equal(name, BYTES_LITERAL("unique_checks"));
+}
+
+static void write_default(struct buf *sql, struct bytes name)
+{
+    if (!has_a_wrong_default(name)) {
+        buf_add(sql, BYTES_LITERAL("DEFAULT"));
+        return;
+    }
+    buf_add(sql, BYTES_LITERAL("@@global."));
+    buf_add(sql, name);
+}
+
 static void write_assignment(struct buf *sql, struct bytes name, const struct bytes *value)
 {
     buf_add(sql, buf_len(sql) > 0 ? BYTES_LITERAL(",") : BYTES_LITERAL("SET "));
@@ -227,7 +254,7 @@ static void write_assignment(struct buf *sql, struct bytes name, const struct by
     buf_add(sql, name);
     buf_add_u8(sql, '=');
     if (value == NULL)
-        buf_add(sql, BYTES_LITERAL("DEFAULT"));
+        write_default(sql, name);
     else if (value->len == 0 && bytes_equal(name, BYTES_LITERAL("character_set_results")))
         buf_add(sql, BYTES_LITERAL("NULL"));
     else

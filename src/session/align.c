@@ -50,6 +50,7 @@ static bool write_restore(struct backend *be, struct state *wanted, const uint64
     if (state_write_set(be->state, wanted, insert_id, &sql)) {
         backend_write(be, COM_QUERY, buf_bytes(&sql));
         owe(be, OWED_SET);
+        be->undoes = state_undoes(be->state, wanted);
     }
     buf_release(&sql);
     return true;

@@ -181,11 +181,22 @@ void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
 void learn_effects(struct session *s, const struct command *cmd);
 /* An entry that the client would see on a connection of its own. */
 bool track_is_for_client(struct session *s, const struct track *track);
-/* The server reported a new character set of the connection but not its collation: ask.  Parks. */
-bool learn_collation(struct task *t, struct session *s, struct fault *why);
+bool variable_cannot_be_replayed(struct bytes name);
 /* Set the session's state (takes over the reference) and what follows from it. */
 void session_set_state(struct session *s, struct state *state);
 void session_pin(struct session *s, uint32_t pins);
+
+/* ---- unclear.c: reports that leave something open ------------------------------------------------ */
+
+enum clarity {
+    REPORT_IS_CLEAR,              /* means what it says                                    */
+    REPORT_IS_PART,               /* means what it says, and maybe more                    */
+    REPORT_IS_UNCLEAR,            /* stands for some other variable                        */
+};
+/* Does a report of this variable leave something open?  Then s->unclear says what. */
+enum clarity note_unclear(struct session *s, const struct command *cmd, struct bytes name);
+/* Ask the lease's server what s->unclear says.  Parks. */
+bool learn_unclear(struct task *t, struct session *s, struct fault *why);
 
 /* ---- settle.c ------------------------------------------------------------------------------------ */
 

@@ -246,10 +246,10 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool asks_counts = habit_is_known(s, &s->home->shared->counts);
     /* who also asks for counts keeps the connection: there it can wait until it is needed */
     bool wants_id = (cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts);
-    s->counts_lost = s->collation_unknown || (wants_id && s->has_new_id);
+    s->counts_lost = s->unclear != 0 || (wants_id && s->has_new_id);
     if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
         note_any_insert_id(s);
-    if (s->collation_unknown && !learn_collation(t, s, &out->why))
+    if (s->unclear != 0 && !learn_unclear(t, s, &out->why))
         out->over = false;
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;

@@ -113,7 +113,7 @@ struct session {
     bool has_new_id : 1;          /* more->new_id counts                                  */
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* see track_is_for_client()                            */
-    bool collation_unknown : 1;   /* the connection's character set was set just now      */
+    uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };
 

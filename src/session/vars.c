@@ -50,19 +50,31 @@ static bool is_noise(struct bytes name)
     return false;
 }
 
+/* Names are written into statements of ours as they are. */
+static bool is_plain(struct bytes name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = ascii_lower(name.data[i]);
+        if (!ascii_digit(c) && (c < 'a' || c > 'z') && c != '_' && c != '.')
+            return false;
+    }
+    return name.len > 0;
+}
+
 /* The server reports another value than the one set, uses it once, or needs a privilege. */
-static bool cannot_be_replayed(struct bytes name)
+bool variable_cannot_be_replayed(struct bytes name)
 {
     static const char *const these[] = { "rand_seed1",      "rand_seed2",   "insert_id",
                                          "gtid_next",       "gtid_seq_no",  "pseudo_thread_id",
                                          "pseudo_slave_mode", "pseudo_replica_mode", "sql_log_bin",
                                          "debug_sync",      "debug",        "rbr_exec_mode",
                                          "skip_replication", "resultset_metadata",
+                                         "require_row_format",
                                          "timestamp" /* DEFAULT is reported as a time */ };
     for (size_t i = 0; i < ARRAY_LEN(these); i++)
         if (bytes_equal(name, bytes_str(these[i])))
             return true;
-    return false;
+    return !is_plain(name);
 }
 
 static bool starts_with(struct bytes s, const char *prefix)
@@ -78,21 +90,27 @@ struct lesson {
     unsigned n;
     struct bytes schema;
     bool has_schema;
-    bool collation;               /* what is reported is half of the matter */
+    bool is_explained;            /* by a report whose meaning is asked for               */
     uint32_t pins;
 };
 
-static void learn_variable(struct lesson *l, const struct track *track, bool set_statement)
+static void learn_variable(struct session *s, const struct command *cmd, struct lesson *l,
+                           const struct track *track)
 {
-    if (starts_with(track->name, "session_track_"))
+    if (starts_with(track->name, "session_track_")) {
         l->pins |= PIN_TRACKING;
-    else if (cannot_be_replayed(track->name) || l->n == CHANGES_MAX)
-        l->pins |= PIN_VARIABLE;
-    else if (!set_statement) {
-        l->collation |= bytes_equal(track->name, BYTES_LITERAL("character_set_connection")) ||
-                        bytes_equal(track->name, BYTES_LITERAL("collation_connection"));
-        l->changes[l->n++] = (struct state_var){ track->name, track->value };
+        return;
     }
+    if (variable_cannot_be_replayed(track->name) || l->n == CHANGES_MAX) {
+        l->pins |= PIN_VARIABLE;
+        return;
+    }
+    if ((cmd->st.effects & EFFECT_SET_STATEMENT) != 0)
+        return;
+    enum clarity clarity = note_unclear(s, cmd, track->name);
+    l->is_explained |= clarity != REPORT_IS_CLEAR;
+    if (clarity != REPORT_IS_UNCLEAR)
+        l->changes[l->n++] = (struct state_var){ track->name, track->value };
 }
 
 /* TRXSTATE: "T_R_WsS_"; the first character is the kind of transaction, the last one L under
@@ -130,14 +148,14 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
                 bytes_equal(track.name, BYTES_LITERAL("identity")))
                 set_insert_id(s, track.value);
             else if (!is_noise(track.name))
-                learn_variable(l, &track, (cmd->st.effects & EFFECT_SET_STATEMENT) != 0);
+                learn_variable(s, cmd, l, &track);
             break;
         case TRACK_SCHEMA:
             l->schema = track.value;
             l->has_schema = true;
             break;
         case TRACK_STATE:
-            if (l->n == 0 && !l->has_schema && l->pins == 0)
+            if (l->n == 0 && !l->is_explained && !l->has_schema && l->pins == 0)
                 l->pins |= PIN_UNKNOWN;
             break;
         case TRACK_TRX_STATE:
@@ -192,7 +210,6 @@ void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
     session_pin(s, s->pins | explain_unknown(cmd->st.effects, l.pins));
     if (l.n == 0 && !l.has_schema)
         return;
-    s->collation_unknown |= l.collation;
     session_set_state(s, state_changed(s->state, l.has_schema ? &l.schema : NULL, l.changes, l.n));
     state_drop(be->state);
     be->state = state_take(s->state);
@@ -248,22 +265,4 @@ bool track_is_for_client(struct session *s, const struct track *track)
         if (bytes_equal(track->name, bytes_str(usual[i])))
             return true;
     return false;
-}
-
-/* SET NAMES x COLLATE y reports three character sets but no collation (both families). */
-bool learn_collation(struct task *t, struct session *s, struct fault *why)
-{
-    static const char sql[] = "SELECT @@character_set_connection, @@collation_connection";
-    struct bytes row[2];
-    s->collation_unknown = false;
-    if (!backend_ask_row(t, s->lease, bytes_str(sql), row, ARRAY_LEN(row), why))
-        return false;
-    const struct state_var vars[] = {
-        { BYTES_LITERAL("character_set_connection"), row[0] },
-        { BYTES_LITERAL("collation_connection"), row[1] },
-    };
-    session_set_state(s, state_changed(s->state, NULL, vars, ARRAY_LEN(vars)));
-    state_drop(s->lease->state);
-    s->lease->state = state_take(s->state);
-    return true;
 }

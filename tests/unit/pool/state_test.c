@@ -86,6 +86,20 @@ static void a_later_change_of_a_variable_wins(void **state)
     state_drop(c);
 }
 
+static void a_change_without_a_value_takes_a_variable_out(void **state)
+{
+    const struct state_var gone[] = { { B("b"), BYTES_NONE }, { B("z"), BYTES_NONE } };
+    (void)state;
+    struct state *s = state_of("s", "a", "1", "b", "2", "c", "", NULL);
+    struct state *without = state_changed(s, NULL, gone, ARRAY_LEN(gone));
+    struct state *same = state_of("s", "a", "1", "c", "", NULL);
+    assert_ptr_equal(without, same);
+    assert_true(state_undoes(s, without));
+    assert_false(state_undoes(without, s));
+    drop_two(s, without);
+    state_drop(same);
+}
+
 static void a_change_keeps_the_schema_unless_told(void **state)
 {
     (void)state;
@@ -175,6 +189,11 @@ static void a_variable_that_is_not_in_the_set_goes_back_to_its_default(void **st
     assert_string_equal(
         set_between(state_of("", "a", "1", "b", "2", NULL), state_of("", "b", "2", NULL), NULL),
         "SET @@session.a=DEFAULT");
+    /* MySQL's default of these two is not the global value */
+    assert_string_equal(set_between(state_of("", "foreign_key_checks", "OFF", "unique_checks", "OFF", NULL),
+                                    state_of("", NULL), NULL),
+                        "SET @@session.foreign_key_checks=@@global.foreign_key_checks,"
+                        "@@session.unique_checks=@@global.unique_checks");
 }
 
 static void no_character_set_for_results_is_null(void **state)
@@ -288,6 +307,7 @@ int main(void)
         cmocka_unit_test(equal_sets_are_the_same_pointer),
         cmocka_unit_test(where_a_value_ends_cannot_be_mistaken),
         cmocka_unit_test(a_later_change_of_a_variable_wins),
+        cmocka_unit_test(a_change_without_a_value_takes_a_variable_out),
         cmocka_unit_test(a_change_keeps_the_schema_unless_told),
         cmocka_unit_test(a_missing_variable_has_no_value),
         cmocka_unit_test(the_distance_counts_what_differs),

@@ -62,6 +62,39 @@ static void a_fault_may_have_nobody_to_tell(void **state)
     assert_false(route(&at_rest, &st, &plan, NULL));
 }
 
+static void setting_nothing_but_autocommit_is_told_apart(void **state)
+{
+    static const struct {
+        const char *sql;
+        bool only;
+    } cases[] = {
+        { "SET autocommit = 1", true },
+        { "set @@session.autocommit = OFF, autocommit=1", true },
+        { "SET SESSION `autocommit` := 0;", true },
+        { "SET autocommit = @x", true },
+        { "SET autocommit = f(1)", false },
+        { "SET autocommit = 1 + 1", false },
+        { "SET autocommit = 0, sql_notes = 0", false },
+        { "SET sql_notes = 0, autocommit = 0", false },
+        { "SET @autocommit = 1", false },
+        { "SET autocommit = 0; SET sql_notes = 0", false },
+        { "SET sql_notes = 0; SET autocommit = 0", false },
+        { "SET NAMES utf8mb4, autocommit = 0", false },
+        { "SET TRANSACTION READ ONLY", false },
+        { "SET STATEMENT autocommit = 1 FOR SELECT 1", false },
+        { "SELECT 1", false },
+        { "", false },
+    };
+    const struct lexer_mode mode = { .is_mariadb = true, .version = 110809 };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct statement st;
+        statement_read(bytes_str(cases[i].sql), &mode, &st);
+        if (st.only_autocommit != cases[i].only)
+            fail_msg("%s", cases[i].sql);
+    }
+}
+
 static void every_name_is_a_word(void **state)
 {
     (void)state;
@@ -107,6 +140,7 @@ int main(void)
         cmocka_unit_test(a_long_bad_hint_is_cut),
         cmocka_unit_test(a_write_for_a_replica_is_refused_with_its_reason),
         cmocka_unit_test(a_fault_may_have_nobody_to_tell),
+        cmocka_unit_test(setting_nothing_but_autocommit_is_told_apart),
         cmocka_unit_test(every_name_is_a_word),
         cmocka_unit_test(effects_are_printed_with_commas),
         cmocka_unit_test(effects_that_do_not_fit_are_cut),
