@@ -1,8 +1,12 @@
 """Servers and proxies for the tests.
 
 A *place* is a cluster with a Volvox in front of it, shared by the tests of a run; there is one for
-each server family.  After every test its Volvox must be alive and unreported by the sanitizers.
+each kind of server.  After every test its Volvox must be alive and unreported by the sanitizers.
 Tests that need settings or servers of their own use `start_volvox` and `start_cluster`.
+
+A test that uses `place` runs with one server of each family, and with MariaDB 11.8 besides if it is
+marked `all_kinds`: what may differ between versions is, so that a run does not take half as long
+again.
 
 VOLVOX_DIRECT=1 puts the place's clients onto the primary itself: what a server alone must answer
 in the same way can be tried without a proxy.
@@ -16,18 +20,22 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from servers import APP, Cluster, MariaDB, MySQL                            # noqa: E402
+from servers import APP, Cluster, MariaDB, MariaDB118, MySQL                # noqa: E402
 from volvox import Volvox, binary, settings_for                             # noqa: E402
 from wire import Client                                                     # noqa: E402
 
 DIRECT = os.environ.get("VOLVOX_DIRECT") == "1"
 
+KINDS = {"mariadb": MariaDB, "mysql": MySQL, "mariadb-11.8": MariaDB118}
+FAMILIES = ["mariadb", "mysql"]          # one of each
+
 
 class Place:
     """A cluster and the way to it."""
 
-    def __init__(self, family, cluster):
-        self.family, self.cluster = family, cluster
+    def __init__(self, kind, cluster):
+        self.kind, self.cluster = kind, cluster
+        self.family = cluster.primary.family
         self.volvox = None if DIRECT else Volvox(settings_for(cluster)).start()
 
     @property
@@ -88,43 +96,61 @@ create procedure shop.out_value(in x int, out y int) begin set y = x * 2; select
 """
 
 
-def make_place(family, server_class):
-    cluster = Cluster(2, server_class).start()
+def make_place(kind):
+    cluster = Cluster(2, KINDS[kind]).start()
     for sql in SCHEMA.strip().splitlines():
         cluster.primary.query(sql)
     cluster.sync()
-    return Place(family, cluster)
+    return Place(kind, cluster)
 
 
 @pytest.fixture(scope="session")
-def mariadb_place():
-    place = make_place("mariadb", MariaDB)
-    yield place
-    place.stop()
+def places():
+    """places(kind) -> the place, made when it is first asked for."""
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            objection = KINDS[kind].objection()
+            if objection:
+                pytest.skip(objection)
+            made[kind] = make_place(kind)
+        return made[kind]
+
+    yield get
+    for place in made.values():
+        place.stop()
 
 
-@pytest.fixture(scope="session")
-def mysql_place():
-    if MySQL.objection():
-        pytest.skip(MySQL.objection())
-    place = make_place("mysql", MySQL)
-    yield place
-    place.stop()
-
-
-@pytest.fixture(params=["mariadb", "mysql"])
-def place(request):
-    """Each family in turn."""
-    found = request.getfixturevalue(f"{request.param}_place")
+@pytest.fixture
+def place(request, places):
+    """Each kind in turn."""
+    found = places(request.param)
     yield found
     found.check()
 
 
+@pytest.fixture(scope="session")
+def mariadb_place(places):
+    return places("mariadb")
+
+
+@pytest.fixture(scope="session")
+def mysql_place(places):
+    return places("mysql")
+
+
 @pytest.fixture
 def mariadb(mariadb_place):
-    """Where one family will do."""
+    """Where one kind will do."""
     yield mariadb_place
     mariadb_place.check()
+
+
+def pytest_generate_tests(metafunc):
+    if "place" in metafunc.fixturenames:
+        all_kinds = metafunc.definition.get_closest_marker("all_kinds")
+        metafunc.parametrize("place", KINDS if all_kinds else FAMILIES, indirect=True)
 
 
 @pytest.fixture
@@ -182,5 +208,6 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
+    config.addinivalue_line("markers", "all_kinds: runs with every kind of server, not one per family")
     if not DIRECT and not (binary() and binary().exists()):
         raise pytest.UsageError("no volvox to test: build one or set VOLVOX_BIN")

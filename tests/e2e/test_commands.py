@@ -8,6 +8,8 @@ from wire import (BASE, COM_INIT_DB, COM_PING, COM_QUERY, COM_QUIT, COM_RESET, C
                   COM_STATISTICS, COM_STMT_PREPARE, DEPRECATE_EOF, FULL, LOCAL_FILES, MODERN, MULTI_STATEMENTS,
                   SESSION_TRACK, STATUS_STATE_CHANGED, Closed, ServerError, frame, read_error, read_ok)
 
+pytestmark = pytest.mark.all_kinds
+
 SHAPES = {"plain": BASE, "deprecate_eof": BASE | DEPRECATE_EOF, "modern": MODERN}
 
 

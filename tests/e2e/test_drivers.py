@@ -9,6 +9,8 @@ import pytest
 
 from servers import APP, CACHE
 
+pytestmark = pytest.mark.all_kinds
+
 DRIVERS = pathlib.Path(__file__).resolve().parent / "drivers"
 MYSQL2_VERSION = "3.11.0"
 

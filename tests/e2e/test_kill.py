@@ -10,6 +10,8 @@ from processes import wait_until
 from servers import OTHER
 from wire import Client, ServerError
 
+pytestmark = pytest.mark.all_kinds
+
 COM_PROCESS_KILL = 0x0C
 
 

@@ -12,6 +12,8 @@ from wire import (BASE, CONNECT_WITH_DB, DEPRECATE_EOF, LONG_PASSWORD, MODERN, M
                   NATIVE, PLUGIN_AUTH, PROTOCOL_41, SECURE_CONNECTION, SESSION_TRACK, SHA2, SSL,
                   Client, Closed, ServerError, native_token, read_error)
 
+pytestmark = pytest.mark.all_kinds
+
 
 def refusal(port, *args, **more):
     with pytest.raises(ServerError) as caught:

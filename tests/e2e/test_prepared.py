@@ -9,6 +9,8 @@ from volvox import settings_for
 from wire import (COM_STMT_EXECUTE, COM_STMT_RESET, FULL, LONG_DATA, STATUS_CURSOR, STATUS_LAST_ROW,
                   Client, ServerError, lenstr)
 
+pytestmark = pytest.mark.all_kinds
+
 
 def error_of(call, *args):
     with pytest.raises(ServerError) as caught:

@@ -10,6 +10,8 @@ from servers import APP
 from volvox import settings_for
 from wire import COM_INIT_DB, Client, Closed, ServerError
 
+pytestmark = pytest.mark.all_kinds
+
 SLEEPY = "/* volvox: primary */ "
 
 

@@ -9,6 +9,8 @@ from processes import free_port
 from volvox import settings_for
 from wire import (COM_INIT_DB, COM_STMT_EXECUTE, FULL, LONG_DATA, Client, ServerError, frame)
 
+pytestmark = pytest.mark.all_kinds
+
 
 @pytest.fixture
 def few(place, start_volvox):

@@ -7,6 +7,8 @@ import pytest
 from processes import wait_until
 from wire import ServerError
 
+pytestmark = pytest.mark.all_kinds
+
 WHERE = "select @@server_id"
 
 
