@@ -125,7 +125,7 @@ struct backend {
     bool reports_vaguely;         /* its reports of variables may mean others: session/unclear.c */
     bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
     bool interrupted;             /* see backend_interrupt()                              */
-    bool multi_statements;        /* as COM_SET_OPTION last said                          */
+    bool multi_statements;        /* as COM_SET_OPTION last said; no reset changes it     */
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */

@@ -9,7 +9,6 @@ bool backend_reset(struct task *t, struct backend *be, double deadline, struct f
     backend_statements_forget(be);
     if (!backend_ask(t, be, COM_RESET_CONNECTION, BYTES_NONE, deadline, why))
         return false;
-    be->multi_statements = be->caps & CAP_MULTI_STATEMENTS;
     be->has_diagnostics = false;
     return backend_track(t, be, deadline, why);
 }

@@ -207,7 +207,6 @@ static void begin_state(struct session *s, unsigned collation, const struct grou
     s->status = STATUS_AUTOCOMMIT;
     s->insert_id = 0;
     s->has_new_id = false;
-    s->multi_statements = (s->caps & CAP_MULTI_STATEMENTS) != 0;
     s->mode = (struct lexer_mode){ .is_mariadb = g != NULL && g->is_mariadb,
                                    .version = g != NULL ? g->version_number : 0 };
     session_set_state(s, state_at_login(s->collation, usual));
@@ -298,6 +297,7 @@ static bool read_login(struct talk *k, uint32_t offered, struct login *l, struct
     if (l->is_ssl_request)
         return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
     k->s->caps = l->caps;
+    k->s->multi_statements = (l->caps & CAP_MULTI_STATEMENTS) != 0;
     return true;
 }
 
