@@ -126,6 +126,8 @@ struct backend {
     bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
     bool interrupted;             /* see backend_interrupt()                              */
     bool multi_statements;        /* as COM_SET_OPTION last said; no reset changes it     */
+    bool schema_is_old;           /* its collation was reset or may be another by now: enter it
+                                     again before a session that is in it goes on          */
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */

@@ -9,6 +9,7 @@ bool backend_reset(struct task *t, struct backend *be, double deadline, struct f
     backend_statements_forget(be);
     if (!backend_ask(t, be, COM_RESET_CONNECTION, BYTES_NONE, deadline, why))
         return false;
+    be->schema_is_old = true;     /* the name stays, collation_database does not */
     be->has_diagnostics = false;
     return backend_track(t, be, deadline, why);
 }

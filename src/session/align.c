@@ -36,15 +36,24 @@ static void write_option(struct backend *be, bool multi_statements)
     owe(be, OWED_OPTION);
 }
 
+/* USE does not need the schema before, which may have been dropped; the trackers tell where it led. */
+static bool leaves_schema(const struct backend *be, const struct command *cmd)
+{
+    return (be->caps & CAP_SESSION_TRACK) != 0 &&
+           (cmd->code == COM_INIT_DB || cmd->code == COM_QUERY) && cmd->st.verb == VERB_USE &&
+           (cmd->st.effects & EFFECT_MULTI) == 0;
+}
+
 /* Write what leads from the backend's state to `wanted`; false if it can't be reached. */
-static bool write_restore(struct backend *be, struct state *wanted, const uint64_t *insert_id)
+static bool write_restore(struct backend *be, struct state *wanted, bool enters, const uint64_t *insert_id)
 {
     struct buf sql = { 0 };
     if (state_distance(be->state, wanted) == SIZE_MAX)
         return false;
     /* The schema first: with it come its character set and collation. */
-    if (!bytes_equal(be->state->schema, wanted->schema)) {
+    if (enters || !bytes_equal(be->state->schema, wanted->schema)) {
         backend_write(be, COM_INIT_DB, wanted->schema);
+        be->schema_is_old = false;
         owe(be, OWED_SCHEMA);
     }
     if (state_write_set(be->state, wanted, insert_id, &sql)) {
@@ -68,11 +77,11 @@ bool align_settle(struct task *t, struct session *s, struct fault *why)
     return be->n_owed == 0 || backend_settle_owed(t, be, stall_deadline(t), why);
 }
 
-static bool restore(struct task *t, struct session *s, struct state *wanted,
+static bool restore(struct task *t, struct session *s, struct state *wanted, bool enters,
                     const uint64_t *insert_id, bool wait, struct fault *why)
 {
     struct backend *be = s->lease;
-    if (!write_restore(be, wanted, insert_id)) {
+    if (!write_restore(be, wanted, enters, insert_id)) {
         /* A schema can't be left for none but by a reset, which keeps it too. */
         return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
                          "volvox: server %s can't be brought back to having no schema",
@@ -89,15 +98,7 @@ static bool restore(struct task *t, struct session *s, struct state *wanted,
 
 bool align_to(struct task *t, struct session *s, struct state *wanted, struct fault *why)
 {
-    return s->lease->state == wanted || restore(t, s, wanted, NULL, true, why);
-}
-
-/* USE does not need the schema before, which may have been dropped; the trackers tell where it led. */
-static bool leaves_schema(const struct backend *be, const struct command *cmd)
-{
-    return (be->caps & CAP_SESSION_TRACK) != 0 &&
-           (cmd->code == COM_INIT_DB || cmd->code == COM_QUERY) && cmd->st.verb == VERB_USE &&
-           (cmd->st.effects & EFFECT_MULTI) == 0;
+    return s->lease->state == wanted || restore(t, s, wanted, false, NULL, true, why);
 }
 
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
@@ -119,14 +120,16 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
         be->has_diagnostics = false;
         owe(be, OWED_CLEAR);
     }
-    if (be->state == s->state && insert_id == NULL && be->n_owed == 0)
+    bool leaves = leaves_schema(be, cmd);
+    bool enters = be->schema_is_old && s->state->schema.len > 0 && !leaves;
+    if (be->state == s->state && insert_id == NULL && be->n_owed == 0 && !enters)
         return true;
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL;
-    if (insert_id == NULL && be->state == s->state)
+    if (insert_id == NULL && be->state == s->state && !enters)
         return !wait || align_settle(t, s, why);
-    struct state *wanted = leaves_schema(be, cmd) ? state_changed(s->state, &be->state->schema, NULL, 0)
-                                                  : state_take(s->state);
-    bool ok = restore(t, s, wanted, insert_id, wait, why);
+    struct state *wanted = leaves ? state_changed(s->state, &be->state->schema, NULL, 0)
+                                  : state_take(s->state);
+    bool ok = restore(t, s, wanted, enters, insert_id, wait, why);
     state_drop(wanted);
     return ok;
 }

@@ -212,7 +212,8 @@ static void begin_state(struct session *s, unsigned collation, const struct grou
     session_set_state(s, state_at_login(s->collation, usual));
 }
 
-/* The server says whether there is such a schema and whether the account may use it. */
+/* The server says whether there is such a schema and whether the account may use it: now, whoever
+ * was in it on that connection before. */
 static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
 {
     struct session *s = k->s;
@@ -224,7 +225,11 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     cmd.st.reads_only = false;
     session_set_state(s, state_changed(s->state, &schema, NULL, 0));
     struct outcome out = { .by = SERVED_HERE };
-    bool ok = obtain(k->t, s, &cmd, &plan, &attempt, &out) && align(k->t, s, &cmd, &plan, &out.why);
+    bool ok = obtain(k->t, s, &cmd, &plan, &attempt, &out);
+    if (ok) {
+        s->lease->schema_is_old = true;
+        ok = align(k->t, s, &cmd, &plan, &out.why);
+    }
     if (!ok)
         *why = out.why;
     if (s->lease != NULL)

@@ -10,6 +10,14 @@ from wire import BASE, COM_RESET, COM_SET_OPTION, MULTI_STATEMENTS, Client, Serv
 MULTI_ON, MULTI_OFF = struct.pack("<H", 0), struct.pack("<H", 1)
 
 
+def one_connection(start_volvox, place):
+    """A Volvox all of whose clients come by the same connection to the primary."""
+    settings = settings_for(place.cluster, server_limit=1)
+    for replica in place.cluster.replicas:
+        del settings[f"server {replica.name}"]
+    return start_volvox(settings)
+
+
 def runs_multi(client):
     try:
         return len(client.query("select 1; select 2").more) == 1
@@ -22,9 +30,7 @@ def runs_multi(client):
 
 def test_a_reset_connection_is_not_taken_for_one_that_allows_multi_statements(start_volvox, mariadb):
     """Servers keep the option across COM_RESET_CONNECTION: the next client got error 1064."""
-    settings = settings_for(mariadb.cluster, server_limit=1)
-    settings["user app"]["split_reads"] = "no"          # one connection serves all
-    volvox = start_volvox(settings)
+    volvox = one_connection(start_volvox, mariadb)
     with Client(volvox.port, *APP, caps=BASE) as without:
         assert not runs_multi(without)
         without.query("set @a = 1")             # a reason to reset it for the next client
@@ -45,3 +51,44 @@ def test_the_option_outlives_a_reset_and_a_change_of_user_as_on_the_server(place
             return runs_multi(c)
 
     assert talk(place.client(caps=caps)) == talk(place.direct(caps=caps)) == (option == MULTI_ON)
+
+
+# ---- the schema of a pooled connection: DBD::MariaDB, all of it -----------------------------------
+
+def collation(client):
+    return client.query("select @@collation_database").value()
+
+
+@pytest.fixture
+def unicode_schema(place):
+    place.primary.query("create database unicode_schema character set utf8mb4 collate utf8mb4_unicode_ci")
+    yield "unicode_schema"
+    place.primary.query("drop database if exists unicode_schema")
+
+
+def test_a_reset_does_not_leave_another_collation_of_the_schema(start_volvox, place, unicode_schema):
+    """COM_RESET_CONNECTION keeps the schema, but not its character set and collation."""
+    volvox = one_connection(start_volvox, place)
+    with Client(volvox.port, *APP, db=unicode_schema) as first:
+        assert collation(first) == b"utf8mb4_unicode_ci"
+        first.query("set @a = 1")               # a reason to reset it for the next client
+    with Client(volvox.port, *APP, db=unicode_schema) as second:
+        assert collation(second) == b"utf8mb4_unicode_ci"
+        second.query("use test")
+        assert collation(second) == place.direct(db="test").query("select @@collation_database").value()
+
+
+def test_nobody_logs_in_to_a_schema_that_has_been_dropped(start_volvox, place, unicode_schema):
+    """... because a pooled connection is still in it."""
+    volvox = one_connection(start_volvox, place)
+    with Client(volvox.port, *APP, db=unicode_schema) as c:
+        c.query("select 1")
+    place.primary.query("drop database unicode_schema")
+    errors = []
+    for port in (volvox.port, place.primary.port):
+        with pytest.raises(ServerError) as caught:
+            Client(port, *APP, db=unicode_schema)
+        errors.append(caught.value.args)
+    assert errors[0] == errors[1]
+    assert errors[0][0] == 1049
+
