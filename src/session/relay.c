@@ -22,6 +22,7 @@ struct relay {
     struct outcome *out;
     struct response r;
     bool insert_eof;              /* the client expects an EOF after definitions           */
+    uint64_t eof_end;             /* where in the client's stream the last of these ends   */
     bool client_is_ahead;         /* it has sent more commands: not watched any more       */
     bool drop_eof;                /* the server sends one that the client does not expect  */
 };
@@ -54,11 +55,41 @@ static bool same_dialect(const struct relay *x)
     return (x->s->caps & matters) == (x->be->caps & matters);
 }
 
+/* What the flags will be at the end of the rows, as the server would say it before them. */
+static uint16_t expect_status(const struct relay *x)
+{
+    const struct statement *st = &x->cmd->st;
+    bool more = st->verb == VERB_CALL || (st->effects & EFFECT_MULTI) != 0;
+    return (uint16_t)(more ? x->s->status | STATUS_MORE_RESULTS : x->s->status & ~STATUS_MORE_RESULTS);
+}
+
+static void insert_eof(struct relay *x, uint8_t seq)
+{
+    struct stream *client = &x->s->client;
+    eof_write(&client->out, &seq, expect_status(x), 0);
+    x->eof_end = client->sent + buf_len(&client->out);
+    x->r.seq_shift++;
+}
+
+/* The rows have come to their end before the EOF that we put before them was sent: now we know. */
+static void amend_eof(struct relay *x, const struct ok *ok)
+{
+    struct stream *client = &x->s->client;
+    uint16_t status = (uint16_t)(ok->status & ~(STATUS_SESSION_STATE_CHANGED | STATUS_LAST_ROW_SENT));
+    if (x->eof_end < client->sent + sizeof status)
+        return;
+    uint8_t *end = buf_head(&client->out) + (x->eof_end - client->sent);
+    end[-2] = (uint8_t)status;
+    end[-1] = (uint8_t)(status >> 8);
+}
+
 static bool pass_ok(struct task *t, struct relay *x, const struct response_found *f, struct ok *ok,
                     bool end_of_rows)
 {
     struct session *s = x->s;
     bool as_it_is = ok->track.len == 0 && same_dialect(x);
+    if (end_of_rows && x->insert_eof)
+        amend_eof(x, ok);
     if (as_it_is || (s->pins & PIN_TRACKING) != 0)
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
     struct buf kept = { 0 };
@@ -92,15 +123,12 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
 /* (Not called for a cursor's definitions: one packet ends both them and the response.) */
 static bool on_columns_end(struct task *t, struct relay *x, const struct response_found *f)
 {
-    uint8_t seq = f->seq;
     if (f->len > 0 && !x->drop_eof)
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
-    if (f->len > 0) {
+    if (f->len > 0)
         x->r.seq_shift--;
-    } else if (x->insert_eof) {
-        eof_write(&x->s->client.out, &seq, x->s->status & ~STATUS_MORE_RESULTS, 0);
-        x->r.seq_shift++;
-    }
+    else if (x->insert_eof)
+        insert_eof(x, f->seq);
     return true;
 }
 

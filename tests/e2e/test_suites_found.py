@@ -5,7 +5,7 @@ import pytest
 
 from servers import APP
 from volvox import settings_for
-from wire import BASE, COM_RESET, COM_SET_OPTION, MULTI_STATEMENTS, Client, ServerError
+from wire import BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, MULTI_STATEMENTS, Client, ServerError
 
 MULTI_ON, MULTI_OFF = struct.pack("<H", 0), struct.pack("<H", 1)
 
@@ -92,3 +92,50 @@ def test_nobody_logs_in_to_a_schema_that_has_been_dropped(start_volvox, place, u
     assert errors[0] == errors[1]
     assert errors[0][0] == 1049
 
+
+
+# ---- the EOF after definitions: DBD::mysql 80procs.t -----------------------------------------------
+
+MORE_RESULTS = 0x0008
+
+
+def packets_of(client, sql, results):
+    """All packets of so many result sets, an OK at the end of a CALL included, as they are."""
+    client.command(COM_QUERY, sql.encode())
+    packets = []
+    while results > 0:
+        packets.append(client.recv())
+        ends = packets[-1][0] == 0xFE and len(packets[-1]) < 9 or packets[-1][0] == 0
+        if ends and packets[-1][0] == 0xFE and packets[-2][:4] == b"\x03def":
+            continue                            # after definitions
+        results -= ends
+    return packets
+
+
+@pytest.mark.parametrize("sql, results", [
+    ("select id, name from items order by id", 1),
+    ("select 1; select id from items; select 3", 3),
+    ("call two_results()", 3),
+    ("select 1 from items where id = -1", 1),
+])
+@pytest.mark.parametrize("begin", ["do 1", "set autocommit = 0", "start transaction read only"])
+def test_old_clients_get_the_servers_flags_with_each_eof(place, begin, sql, results):
+    """We hear OKs where they expect EOFs; the one after the definitions we have to make ourselves."""
+    answers = []
+    for client in (place.client, place.direct):
+        with client(db="shop", caps=BASE | MULTI_STATEMENTS) as c:
+            c.query(begin)
+            answers.append(packets_of(c, sql, results))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("sql, results", [("select repeat('x', 300000), id from items", 1),
+                                          ("call many_rows()", 2)])
+def test_a_long_answer_says_before_its_rows_whether_more_follows(place, sql, results):
+    """... before its end is known, because the client gets it as it comes."""
+    place.primary.query("drop procedure if exists shop.many_rows")
+    place.primary.query("create procedure shop.many_rows() select repeat('x', 300000), id from items")
+    with place.client(db="shop", caps=BASE) as c:
+        packets = packets_of(c, sql, results)
+    eofs = [p for p in packets if p[0] == 0xFE]
+    assert [bool(struct.unpack("<H", p[3:5])[0] & MORE_RESULTS) for p in eofs] == [results > 1] * 2
