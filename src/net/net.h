@@ -125,6 +125,9 @@ void stream_rest(struct stream *st);
  * may be waiting for our end: shut down writing, and wait the other half.  The caller
  * closes afterwards; a cancelled task that wants to linger calls task_forgive(). */
 void stream_linger(struct task *t, struct stream *st, double linger_s);
+/* Have the close (the caller's, next) reset a TCP connection, so that the peer's next send fails
+ * at once, unless something that we sent is still on its way: a reset would overtake it. */
+void stream_reset(struct stream *st);
 
 /* TCP keepalive and user timeout as configured; 0 leaves the system's value. */
 struct keepalive {

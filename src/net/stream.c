@@ -8,6 +8,8 @@
 #include "net/inside.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -339,4 +341,13 @@ void stream_linger(struct task *t, struct stream *st, double linger_s)
         st->top->kind->goodbye(st->top);
     shutdown(stream_fd(st), SHUT_WR);
     await_close(t, st, start + linger_s);
+}
+
+void stream_reset(struct stream *st)
+{
+    const struct linger none = { .l_onoff = 1, .l_linger = 0 };
+    int unacknowledged = 0;
+    if (buf_len(&st->out) == 0 && ioctl(stream_fd(st), SIOCOUTQ, &unacknowledged) == 0 &&
+        unacknowledged == 0)
+        setsockopt(stream_fd(st), SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }

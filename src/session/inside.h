@@ -46,6 +46,7 @@ struct session_more {
     unsigned n_cursors, n_long_data; /* statements with one open                          */
     uint64_t new_id_min, new_id_max, new_id; /* ids that OKs reported, see habits.c       */
     uint64_t new_id_ticket;       /* of the lease in which they did                       */
+    ev_timer wait;                /* while IDLE and has_wait_timeout                      */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -253,6 +254,13 @@ bool log_in(struct task *t, struct session *s);
 bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 
+/* ---- idle.c: how long a client may say nothing ------------------------------------------- */
+
+void idle_init(struct sessions *ss, double timeout_s);
+/* The session has become idle, or is it no longer (or never was). */
+void idle_begins(struct session *s);
+void idle_ends(struct session *s);
+
 /* ---- pins.c ------------------------------------------------------------------------------------ */
 
 struct pin_table;
@@ -278,6 +286,8 @@ void quota_drop(struct sessions_shared *shared, const struct user_config *u);
 
 /* End a session: an idle one with a last word, one that is served by cancelling its task. */
 void session_dismiss(struct session *s, unsigned code, const char *text);
+/* End an idle session without a word. */
+void session_abandon(struct session *s);
 /* The same group of the listener's, by its name, in another configuration; false if it is gone. */
 bool session_follow_group(struct session *s, const struct config *now);
 /* Write an OK packet with the session's status. */

@@ -115,7 +115,7 @@ static void free_session(struct session *s)
 /* The last act, by the task that serves the session, or by the loop when it is idle. */
 static void end_session(struct session *s)
 {
-    timeout_disarm(&s->home->idle_timeouts, &s->idle);
+    idle_ends(s);
     move(s, SESSION_CLOSING);
     let_everything_go(s);
     if (s->has_quota)
@@ -168,13 +168,13 @@ static void go_idle(struct session *s)
     stream_rest(&s->client);
     move(s, SESSION_IDLE);
     watch_idle(session_worker(s), &s->client.watch, on_readable);
-    timeout_arm(&s->home->idle_timeouts, &s->idle);
+    idle_begins(s);
 }
 
 static void leave_idle(struct session *s)
 {
     watch_idle(session_worker(s), &s->client.watch, NULL);
-    timeout_disarm(&s->home->idle_timeouts, &s->idle);
+    idle_ends(s);
     if (s->lease != NULL)
         backend_watch(s->lease, NULL);
     move(s, SESSION_BUSY);
@@ -419,12 +419,11 @@ void session_dismiss(struct session *s, unsigned code, const char *text)
         task_cancel(s->task);
 }
 
-static void on_idle_timeout(struct timeouts *ts, struct list *link)
+void session_abandon(struct session *s)
 {
-    (void)ts;
-    struct timeout *to = list_entry(link, struct timeout, link);
-    dismiss_idle(container_of(to, struct session, idle), ER_CLIENT_INTERACTION_TIMEOUT,
-                 "The client was disconnected by the server because of inactivity.");
+    leave_idle(s);
+    stream_reset(&s->client);
+    end_session(s);
 }
 
 static void end_all(struct sessions *ss, bool now)
@@ -510,7 +509,7 @@ void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
     list_init(&ss->gates);
     ss->pins = pin_table_new();
     ev_timer_init(&ss->again, on_again, 0.005, 0.);
-    timeouts_init(&ss->idle_timeouts, w, worker_config(w)->settings.idle_timeout_s, on_idle_timeout);
+    idle_init(ss, worker_config(w)->settings.idle_timeout_s);
     worker_set_part(w, PART_SESSIONS, ss);
     worker_on_mail(w, MAIL_CLIENT, on_client);
 }

@@ -114,6 +114,7 @@ struct session {
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* see track_is_for_client()                            */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
+    bool has_wait_timeout : 1;    /* it set that variable: see idle.c                     */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };
 

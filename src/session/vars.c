@@ -31,6 +31,7 @@ void session_set_state(struct session *s, struct state *state)
         s->mode.no_backslash_escapes = has_word(modes, "NO_BACKSLASH_ESCAPES");
         s->mode.ignore_space = has_word(modes, "IGNORE_SPACE");
     }
+    s->has_wait_timeout = state_value(state, BYTES_LITERAL("wait_timeout")).data != NULL;
     s->mode.ignore_space |= (s->caps & CAP_IGNORE_SPACE) != 0;
     s->mode.tricky_charset =
         charset_is_tricky(state_value(state, BYTES_LITERAL("character_set_client")));

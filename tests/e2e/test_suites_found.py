@@ -1,11 +1,13 @@
 """What other projects' test suites found (tests/suites/run): each as a test of its own."""
+import contextlib
 import struct
 
 import pytest
 
 from servers import APP
 from volvox import settings_for
-from wire import BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, MULTI_STATEMENTS, Client, ServerError
+from wire import (BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, MODERN, MULTI_STATEMENTS, Client,
+                  ServerError)
 
 MULTI_ON, MULTI_OFF = struct.pack("<H", 0), struct.pack("<H", 1)
 
@@ -139,3 +141,48 @@ def test_a_long_answer_says_before_its_rows_whether_more_follows(place, sql, res
         packets = packets_of(c, sql, results)
     eofs = [p for p in packets if p[0] == 0xFE]
     assert [bool(struct.unpack("<H", p[3:5])[0] & MORE_RESULTS) for p in eofs] == [results > 1] * 2
+
+
+# ---- wait_timeout: PyMySQL test_connection_gone_away, DBD::MariaDB rt85919 ------------------------
+
+def last_words(client):
+    """What comes before the end of the connection; "reset" if it ends so."""
+    client.sock.settimeout(20)
+    said = b""
+    try:
+        while piece := client.sock.recv(4096):
+            said += piece
+    except ConnectionResetError:
+        said += b"reset"
+    return said
+
+
+def test_a_session_that_sets_wait_timeout_ends_as_on_the_server(place):
+    befores = ("do 1", "start transaction", "create temporary table t (a int)")
+    with contextlib.ExitStack() as stack:
+        ours, theirs = ([stack.enter_context(client(db="test", caps=caps)) for _ in befores for caps in (BASE, MODERN)]
+                        for client in (place.client, place.direct))
+        for clients in (ours, theirs):
+            for i, c in enumerate(clients):
+                c.query("set wait_timeout = 1")
+                c.query(befores[i // 2])
+        expected = [last_words(c) for c in theirs]
+        assert [last_words(c) for c in ours] == expected
+
+
+def test_wait_timeout_can_be_taken_back(place):
+    with place.client() as waits, place.client() as stays:
+        for c in (waits, stays):
+            c.query("set wait_timeout = 1")
+        stays.query("set wait_timeout = default")
+        last_words(waits)
+        assert stays.query("select @@wait_timeout").value() == str(place.primary.value("select @@wait_timeout")).encode()
+
+
+def test_idle_timeout_ends_a_session_as_the_server_would(start_volvox, place):
+    volvox = start_volvox(settings_for(place.cluster, idle_timeout="1s"))
+    with Client(volvox.port) as c, Client(volvox.port) as waits:
+        waits.query("set wait_timeout = 1000")          # no way out
+        expected = b"reset" if place.family == "mariadb" else b"disconnected by the server because of inactivity"
+        assert expected in last_words(c)
+        assert expected in last_words(waits)
