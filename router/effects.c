@@ -171,7 +171,8 @@ static void see_call(struct part *p)
     if (p->before.punct != '.' && p->last.kind == TOKEN_WORD) {
         bool adjacent = p->last.text.data + p->last.text.len == p->token.text.data;
         f = function_find(p->last.text, &p->lexer.mode, adjacent);
-    }
+    } else if (p->before.punct != '.' && name_is(p->last.text, "connection_id"))
+        p->effects |= EFFECT_CONNECTION_ID;
     p->effects |= f.effects;
     if ((f.flags & FUNCTION_KNOWN) == 0)
         p->effects |= EFFECT_UNKNOWN_FUNCTION;

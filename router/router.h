@@ -136,6 +136,17 @@ void statement_read(struct bytes sql, const struct lexer_mode *mode, struct stat
  * does not fit is cut with "...".  NUL-terminated if size > 0; returns its length. */
 size_t digest_text(struct bytes sql, const struct lexer_mode *mode, char *out, size_t size);
 
+/* ---- the thread id that a client knows (thread_id.c) ------------------------------------- */
+
+/* A text with EFFECT_CONNECTION_ID, as a server is to get it: with `id` (of ten digits) where it asks for
+ * the id of its connection.  Not where that is compared with ids that servers show (the process list,
+ * performance_schema, IS_USED_LOCK()), nor in what is stored (views, routines) or only explained, nor
+ * behind a SET pseudo_thread_id.  `sql` itself if there is nothing to do. */
+struct bytes thread_id_put(struct bytes sql, const struct lexer_mode *mode, struct bytes schema,
+                           uint32_t id, struct arena *arena);
+/* The reverse, for the name of a column or the text of an error. */
+struct bytes thread_id_take_back(struct bytes text, uint32_t id, struct arena *arena);
+
 /* ---- the decision (route.c) --------------------------------------------------------- */
 
 enum role {
