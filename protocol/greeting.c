@@ -170,7 +170,7 @@ void scramble_make(uint8_t out[SCRAMBLE_BYTES])
     avoid_special_bytes(out);
 }
 
-void scramble_derive(const uint8_t secret[32], uint32_t number, uint8_t out[SCRAMBLE_BYTES])
+void scramble_derive(const uint8_t secret[32], uint64_t number, uint8_t out[SCRAMBLE_BYTES])
 {
     uint8_t mac[32];
     size_t len;

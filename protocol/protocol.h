@@ -211,7 +211,7 @@ uint32_t version_number(struct bytes version, bool is_mariadb);
 void scramble_make(uint8_t out[SCRAMBLE_BYTES]);
 /* The same from a secret of the process and a number that is used once: who keeps the secret need not
  * keep the scramble. */
-void scramble_derive(const uint8_t secret[32], uint32_t number, uint8_t out[SCRAMBLE_BYTES]);
+void scramble_derive(const uint8_t secret[32], uint64_t number, uint8_t out[SCRAMBLE_BYTES]);
 
 struct login {
     uint32_t caps, mariadb_caps, max_packet;

@@ -253,6 +253,7 @@ struct admin {
     char *address;                /* where it listens, as configured; NULL = nowhere */
     struct list visitors;
     unsigned n_visitors, n_refusals;
+    uint32_t last_id;             /* of a visitor; clients' ids are far above              */
     bool is_closing;
 };
 

@@ -71,7 +71,7 @@ static void receive(struct admin *a, int fd)
     struct visitor *v = mem_zalloc(sizeof *v);
     v->admin = a;
     list_init(&v->statements);
-    v->facts.id = atomic_fetch_add_explicit(&a->host.shared->last_id, 1, memory_order_relaxed) + 1;
+    v->facts.id = ++a->last_id;
     stream_open(&v->stream, a->host.control, fd, BLAME_CLIENT);
     socket_keepalive(fd, &c->settings.client_keepalive);
     name_peer(v);

@@ -13,6 +13,9 @@ struct sessions {
     struct sessions_shared *shared;
     struct list logging_in, idle, busy;
     struct list all;              /* of session.all and of bookmarks                      */
+    struct map by_id;             /* session.id -> session                                */
+    uint32_t next_turn;           /* see ids.c                                            */
+    uint8_t id_round;
     struct pin_table *pins;
     struct list gates;            /* paused groups, pause.c                               */
     struct list arriving;         /* wait until fewer are logging in                      */
@@ -238,6 +241,18 @@ void stmt_executed(struct session *s, const struct command *cmd, uint16_t status
 /* SEND_LONG_DATA failed; there is no answer to it, so EXECUTE will say. */
 void stmt_long_data_failed(struct command *cmd, const struct fault *why);
 void statements_forget(struct session *s);
+
+/* ---- ids.c: the thread ids that clients see ------------------------------------------------- */
+
+void ids_begin(struct sessions *ss);
+/* A session of this worker gets the next free one; gives it back. */
+void id_take(struct session *s);
+void id_drop(struct session *s);
+/* NULL if this worker has none with this id. */
+struct session *id_find(const struct sessions *ss, uint32_t id);
+/* Volvox's or a server's?  Ours: the worker whose session it is, if there is one. */
+bool id_is_ours(uint64_t id);
+struct worker *id_worker(const struct sessions *ss, uint32_t id);
 
 /* ---- kill.c ------------------------------------------------------------------------------------ */
 

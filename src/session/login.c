@@ -22,7 +22,8 @@ static void begin_talk(struct talk *k, struct task *t, struct session *s, uint8_
 {
     *k = (struct talk){ .t = t, .s = s, .seq = seq };
     k->deadline = worker_now(task_worker(t)) + s->config->settings.login_timeout_ms / 1000.0;
-    scramble_derive(s->home->shared->scramble_secret, s->id, k->scramble);
+    scramble_derive(s->home->shared->scramble_secret, (uint64_t)s->id_round << 32 | s->id,
+                    k->scramble);
 }
 
 static bool next_packet(struct talk *k, struct bytes *payload, struct fault *why)

@@ -79,25 +79,15 @@ size_t sessions_copy(struct worker *w, struct session_bookmark *mark, struct ses
     return n;
 }
 
-static struct session *find_session(struct sessions *ss, uint32_t id)
-{
-    list_for_each(link, &ss->all) {
-        struct session *s = list_entry(link, struct session, all);
-        if (!is_bookmark(link) && s->id == id)
-            return s;
-    }
-    return NULL;
-}
-
 const char *session_user(struct worker *w, uint32_t id)
 {
-    const struct session *s = find_session(worker_sessions(w), id);
+    const struct session *s = id_find(worker_sessions(w), id);
     return s != NULL && s->user != NULL ? s->user->name : NULL;
 }
 
 bool session_kill(struct worker *w, uint32_t id, bool query_only)
 {
-    struct session *s = find_session(worker_sessions(w), id);
+    struct session *s = id_find(worker_sessions(w), id);
     if (s == NULL || s->phase == SESSION_CLOSING)
         return false;
     if (!query_only) {

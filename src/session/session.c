@@ -108,6 +108,7 @@ static void free_session(struct session *s)
     atomic_fetch_sub_explicit(s->door_open, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&ss->shared->open, 1, memory_order_relaxed);
     list_leave(&s->all);
+    id_drop(s);
     stream_close(&s->client);
     mem_free(s);
 }
@@ -352,7 +353,7 @@ static void on_client(struct worker *w, struct mail *mail)
     s->phase = SESSION_LOGIN;
     s->listener_group = m->group;
     s->door_open = m->door_open;
-    s->id = atomic_fetch_add_explicit(&ss->shared->last_id, 1, memory_order_relaxed) + 1;
+    id_take(s);
     s->config = config_take(worker_config(w));
     s->status = STATUS_AUTOCOMMIT;
     s->since_us = worker_now_us(w);
@@ -508,6 +509,7 @@ void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
     list_init(&ss->all);
     list_init(&ss->gates);
     ss->pins = pin_table_new();
+    ids_begin(ss);
     ev_timer_init(&ss->again, on_again, 0.005, 0.);
     idle_init(ss, worker_config(w)->settings.idle_timeout_s);
     worker_set_part(w, PART_SESSIONS, ss);
@@ -522,6 +524,7 @@ void sessions_worker_release(struct worker *w)
     timeouts_release(&ss->idle_timeouts);
     gates_release(ss);
     pin_table_free(ss->pins);
+    map_release(&ss->by_id);
     mem_free(ss);
     worker_set_part(w, PART_SESSIONS, NULL);
 }

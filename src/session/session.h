@@ -18,7 +18,6 @@ struct sessions_shared {
     const struct rsa_key *rsa;
     uint8_t scramble_secret[32];
     atomic_uint open;             /* clients, logged in or not, all workers               */
-    atomic_uint last_id;          /* thread ids given to clients                          */
     struct habits {
         atomic_ullong bits[16];   /* by hash of the user's name                           */
     } counts, insert_ids;         /* its sessions ask for ROW_COUNT() or FOUND_ROWS(); for
@@ -115,6 +114,7 @@ struct session {
     bool explicit_transaction : 1; /* see track_is_for_client()                            */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
     bool has_wait_timeout : 1;    /* it set that variable: see idle.c                     */
+    uint8_t id_round;             /* how often ids came round before this one was given   */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };
 

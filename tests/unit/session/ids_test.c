@@ -1,0 +1,114 @@
+/* The thread ids that clients see: who has which, and round they come. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "session/inside.h"
+
+enum { WORKERS = 3, FIRST = 0x40000000, TURNS = 0x40000000 / WORKERS };
+
+static struct worker *workers[WORKERS];
+static struct sessions on[WORKERS];
+
+static int set_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i] = worker_new(i);
+        on[i] = (struct sessions){ .worker = workers[i], .workers = workers, .n_workers = WORKERS };
+        ids_begin(&on[i]);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (int i = 0; i < WORKERS; i++) {
+        assert_int_equal(on[i].by_id.count, 0);
+        map_release(&on[i].by_id);
+        worker_free(workers[i]);
+    }
+    return 0;
+}
+
+static struct session *arrive(struct sessions *ss)
+{
+    struct session *s = calloc(1, sizeof *s);
+    s->home = ss;
+    id_take(s);
+    return s;
+}
+
+static void leave(struct session *s)
+{
+    id_drop(s);
+    free(s);
+}
+
+static void an_id_is_of_ten_digits_and_names_its_worker(void **state)
+{
+    struct session *all[WORKERS * 5];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        all[i] = arrive(&on[i % WORKERS]);
+        assert_in_range(all[i]->id, 1073741824, 2147483647);
+        assert_true(id_is_ours(all[i]->id));
+        assert_ptr_equal(id_worker(&on[0], all[i]->id), workers[i % WORKERS]);
+        assert_ptr_equal(id_find(&on[i % WORKERS], all[i]->id), all[i]);
+        for (size_t k = 0; k < i; k++)
+            assert_int_not_equal(all[k]->id, all[i]->id);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        leave(all[i]);
+}
+
+static void ids_of_servers_are_not_ours(void **state)
+{
+    (void)state;
+    assert_false(id_is_ours(0));
+    assert_false(id_is_ours(FIRST - 1));
+    assert_false(id_is_ours(0x80000000));
+    assert_false(id_is_ours((uint64_t)1 << 32 | FIRST));
+}
+
+static void ids_come_round_past_those_in_use(void **state)
+{
+    (void)state;
+    on[1].next_turn = 0;
+    struct session *old = arrive(&on[1]), *older = arrive(&on[1]);
+    on[1].next_turn = TURNS - 1;
+    struct session *last = arrive(&on[1]), *next = arrive(&on[1]);
+    assert_int_equal(old->id, FIRST + 1);
+    assert_int_equal(last->id, FIRST + (TURNS - 1) * WORKERS + 1);
+    assert_int_equal(next->id, FIRST + 2 * WORKERS + 1);
+    assert_int_equal(next->id_round, last->id_round + 1); /* another scramble, if the id comes again */
+    leave(old), leave(older), leave(last), leave(next);
+    on[1].next_turn = 0;
+    struct session *again = arrive(&on[1]);
+    assert_int_equal(again->id, FIRST + 1);
+    leave(again);
+}
+
+static void two_processes_hardly_give_the_same(void **state)
+{
+    uint32_t first = on[0].next_turn, different = 0;
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        ids_begin(&on[0]);
+        different += on[0].next_turn != first;
+    }
+    assert_in_range(different, 7, 8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_id_is_of_ten_digits_and_names_its_worker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ids_of_servers_are_not_ours, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ids_come_round_past_those_in_use, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(two_processes_hardly_give_the_same, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
