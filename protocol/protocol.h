@@ -380,6 +380,7 @@ struct response {
     uint8_t next_seq;         /* expected from the server                         */
     bool long_packet;         /* the last frame was full: the packet goes on      */
     bool binary;              /* rows come in the binary format                   */
+    bool tells_columns;       /* the caller wants each definition: STEP_COLUMN    */
     uint32_t caps;            /* negotiated with the server                       */
     uint64_t frame_left;      /* bytes of the present frame still to pass         */
     uint64_t definitions_left;
@@ -392,6 +393,7 @@ enum response_step {
     STEP_MORE,                /* the window must have `need` bytes                         */
     STEP_PASS,                /* `len` bytes: pass on as they are (headers are already
                                  renumbered in place by seq_shift)                         */
+    STEP_COLUMN,              /* one definition, if tells_columns is set; else they pass           */
     STEP_COLUMNS_END,         /* definitions are over; under DEPRECATE_EOF nothing was sent
                                  (len 0), else `len` bytes of EOF packet.  Not told when a
                                  cursor was opened: then END_OF_ROWS follows at once       */

@@ -395,9 +395,23 @@ static enum response_step definitions_end(struct response *r, const struct windo
     return STEP_COLUMNS_END;
 }
 
+static enum response_step column(struct response *r, const struct window *w,
+                                 struct response_found *found, struct fault *why)
+{
+    enum response_step step = look(r, w, found, why);
+    if (step != STEP_PASS)
+        return step;
+    if (found->payload[0] >= EOF_HEADER)
+        return end_of_data(r, w, found, why);
+    bool is_last = --r->definitions_left == 0;
+    return take(r, w, STEP_COLUMN, is_last ? STAGE_DEFINITIONS_END : STAGE_DEFINITIONS, found);
+}
+
 static enum response_step definitions(struct response *r, struct window *w,
                                       struct response_found *found, struct fault *why)
 {
+    if (r->tells_columns)
+        return w->at > 0 ? pass(w, found) : column(r, w, found, why);
     r->definitions_left -= pass_data(r, w, r->definitions_left);
     bool open = r->frame_left > 0 || r->long_packet;
     if (r->definitions_left == 0 && !open)

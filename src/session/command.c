@@ -51,6 +51,8 @@ static bool read_text(struct session *s, struct command *cmd)
 {
     struct bytes text = bytes_of(cmd->head + 1, cmd->head_len - 1);
     statement_read(text, &s->mode, &cmd->st);
+    if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
+        own_id_put(s, cmd);
     if (!cmd->whole) {
         /* The end is out of sight, so it could do anything. */
         cmd->st.reads_only = false;

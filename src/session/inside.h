@@ -64,6 +64,7 @@ struct stmt {
     uint8_t *types;               /* 2 bytes a parameter as last sent, or NULL            */
     uint64_t types_number;        /* identifies them for backend_stmt.bound; 0 = none     */
     bool has_cursor, has_long_data;
+    bool has_own_id;              /* see own_id.c                                         */
     struct fault long_data_fault; /* of SEND_LONG_DATA, told at EXECUTE                   */
 };
 
@@ -97,6 +98,8 @@ struct command {
     bool ends_session;            /* if it fails                                           */
     struct statement st;          /* what it is, as the router reads it                   */
     struct stmt *stmt;            /* EXECUTE, FETCH, ...                                  */
+    struct bytes rewritten;       /* the text that the server gets, if not the client's: own_id.c */
+    bool has_own_id;              /* what comes back may show that                        */
     bool (*answer)(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 };
 
@@ -253,6 +256,14 @@ struct session *id_find(const struct sessions *ss, uint32_t id);
 /* Volvox's or a server's?  Ours: the worker whose session it is, if there is one. */
 bool id_is_ours(uint64_t id);
 struct worker *id_worker(const struct sessions *ss, uint32_t id);
+
+/* ---- own_id.c: CONNECTION_ID() is what the greeting said ------------------------------------ */
+
+/* Have a text that asks for the id of its connection ask for the client's. */
+void own_id_put(struct session *s, struct command *cmd);
+/* Of such a command: a column's definition for the client; the text of an error. */
+struct bytes own_id_column(const struct session *s, struct bytes definition);
+struct bytes own_id_text(const struct session *s, struct bytes error);
 
 /* ---- kill.c ------------------------------------------------------------------------------------ */
 

@@ -145,6 +145,27 @@ static bool on_prepared(struct task *t, struct relay *x, const struct response_f
     return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
 }
 
+static bool on_column(struct task *t, struct relay *x, const struct response_found *f)
+{
+    struct bytes theirs = bytes_of(f->payload, f->payload_len), ours = own_id_column(x->s, theirs);
+    uint8_t seq = f->seq;
+    if (ours.data == theirs.data)
+        return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+    packet_write(&x->s->client.out, &seq, ours);
+    return put(t, x, BYTES_NONE);
+}
+
+/* An error may quote what the client has not written. */
+static bool put_err(struct task *t, struct relay *x, const struct response_found *f)
+{
+    struct err err;
+    uint8_t seq = f->seq;
+    if (!x->cmd->has_own_id || !err_read(bytes_of(f->payload, f->payload_len), &err, NULL))
+        return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+    err_write(&x->s->client.out, &seq, err.code, err.sqlstate, own_id_text(x->s, err.text), x->s->caps);
+    return put(t, x, BYTES_NONE);
+}
+
 static bool on_err(struct task *t, struct relay *x, const struct response_found *f)
 {
     x->out->got_error = true;
@@ -156,7 +177,7 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
         session_pin(x->s, x->s->pins | PIN_TRANSACTION);
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, 0);
-    return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+    return put_err(t, x, f);
 }
 
 static bool on_infile(struct task *t, struct relay *x, const struct response_found *f)
@@ -220,6 +241,8 @@ static bool step(struct task *t, struct relay *x, enum response_step what,
         return more(t, x, f->need);
     case STEP_PASS:
         return put(t, x, bytes_of(buf_head(&x->be->stream.in), f->len));
+    case STEP_COLUMN:
+        return on_column(t, x, f);
     case STEP_COLUMNS_END:
         return on_columns_end(t, x, f);
     case STEP_OK:
@@ -249,6 +272,7 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
     x.drop_eof = !client_wants_eof && server_sends_eof;
     response_begin(&x.r, cmd->response, be->caps, cmd->server_seq);
     x.r.seq_shift = (uint8_t)(cmd->next_seq - cmd->server_seq);
+    x.r.tells_columns = cmd->has_own_id;
     do {
         struct buf *in = &be->stream.in;
         enum response_step what = response_next(&x.r, buf_len(in) > 0 ? buf_head(in) : NULL,

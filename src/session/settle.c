@@ -149,6 +149,11 @@ static void note_latency(struct server *server, uint64_t us)
         ;
 }
 
+static struct bytes text_of_stmt(const struct session *s, const struct stmt *st)
+{
+    return st->has_own_id ? own_id_text(s, st->text->text) : st->text->text;
+}
+
 /* While the command's bytes are still there: its text may be needed. */
 static void record(const struct session *s, const struct command *cmd, const struct outcome *out)
 {
@@ -159,7 +164,7 @@ static void record(const struct session *s, const struct command *cmd, const str
     bool ours = !out->done && out->why.blame != BLAME_NONE;
     struct served served = {
         .digest = cmd->st.digest,
-        .text = cmd->stmt != NULL ? cmd->stmt->text->text
+        .text = cmd->stmt != NULL ? text_of_stmt(s, cmd->stmt)
                 : has_text        ? bytes_of(cmd->head + 1, cmd->head_len - 1)
                                   : BYTES_NONE,
         .mode = &s->mode,

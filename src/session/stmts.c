@@ -128,7 +128,7 @@ bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared
                    struct fault *why)
 {
     struct session_more *more = session_more(s);
-    struct bytes text = bytes_of(cmd->head + 1, cmd->head_len - 1);
+    struct bytes text = cmd->has_own_id ? cmd->rewritten : bytes_of(cmd->head + 1, cmd->head_len - 1);
     struct stmt *st = mem_zalloc(sizeof *st);
     (void)why;
     /* 0 and 0xFFFFFFFF mean something else; after four thousand million, ids may come round. */
@@ -142,6 +142,7 @@ bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared
         st->hint_server = mem_strndup(cmd->st.hint.server.data, cmd->st.hint.server.len);
         st->st.hint.server = bytes_str(st->hint_server);
     }
+    st->has_own_id = cmd->has_own_id;
     st->params = p->params;
     st->columns = p->columns;
     /* With something open on a statement of this text, this one needs an id of its own. */
@@ -170,6 +171,8 @@ static bool understand_prepare(struct session *s, struct command *cmd, struct fa
     unsigned limit = s->config->settings.max_statements;
     statement_read(bytes_of(cmd->head + 1, cmd->head_len - 1), &s->mode, &cmd->st);
     cmd->action = ACTION_FORWARD;
+    if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
+        own_id_put(s, cmd);
     if (cmd->st.verb == VERB_KILL)
         return fault_set_state(why, BLAME_POLICY, 1295, "HY000",
                                "volvox: KILL can't be prepared, because thread ids seen through Volvox "
@@ -218,7 +221,7 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
     cmd->stmt = st;
     cmd->action = ACTION_EXECUTE;
     if (st != NULL)
-        cmd->st = st->st;
+        cmd->st = st->st, cmd->has_own_id = st->has_own_id;
     /* What stays open keeps the session where it is, and it may want to write there. */
     bool opens = cmd->code == COM_STMT_SEND_LONG_DATA ||
                  (cmd->code == COM_STMT_EXECUTE && read_u8(&c) != 0);

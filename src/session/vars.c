@@ -145,6 +145,7 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
     while (track_next(&walk, &track)) {
         switch (track.type) {
         case TRACK_SYSVAR:
+            s->says_own_id |= bytes_equal(track.name, BYTES_LITERAL("pseudo_thread_id"));
             if (bytes_equal(track.name, BYTES_LITERAL("last_insert_id")) ||
                 bytes_equal(track.name, BYTES_LITERAL("identity")))
                 set_insert_id(s, track.value);

@@ -99,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                        (choices[1] & 2 ? CAP_SESSION_TRACK : 0),
                    1);
     r.seq_shift = choices[3];
+    r.tells_columns = (choices[1] & 4) != 0;
     tell(&whole, &r, data, size, 0);
     tell(&pieces, &r, data, size, 1u + choices[2]);
     must(whole.count == pieces.count && whole.end == pieces.end && whole.rows == pieces.rows);

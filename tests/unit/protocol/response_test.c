@@ -3,7 +3,9 @@
  */
 #include "recorded.h"
 
-enum { SHIFT = 3, EVENTS_MAX = 64 };
+enum { SHIFT = 3, EVENTS_MAX = 512 };
+
+static bool tells_columns;
 
 struct event {
     char letter;
@@ -33,8 +35,9 @@ static enum response_kind kind_of(const char *name)
 static char letter_of(enum response_step step, bool last)
 {
     static const char letters[] = {
-        [STEP_COLUMNS_END] = 'c', [STEP_OK] = 'o',       [STEP_END_OF_ROWS] = 'r', [STEP_ERR] = 'e',
-        [STEP_INFILE] = 'i',      [STEP_PREPARED] = 'p', [STEP_PASS] = 't',
+        [STEP_COLUMNS_END] = 'c', [STEP_OK] = 'o',     [STEP_END_OF_ROWS] = 'r',
+        [STEP_ERR] = 'e',         [STEP_INFILE] = 'i', [STEP_PREPARED] = 'p',
+        [STEP_PASS] = 't',        [STEP_COLUMN] = 'd',
     };
     char letter = letters[step];
     return last ? (char)(letter & ~0x20) : letter;
@@ -74,6 +77,7 @@ static void tell(struct story *s, const struct record *rec, unsigned chance)
     memcpy(s->bytes, rec->data.data, rec->data.len);
     response_begin(&r, kind_of(rec->kind), rec->caps, rec->seq);
     r.seq_shift = SHIFT;
+    r.tells_columns = tells_columns;
     while (!last) {
         enum response_step step = show(&r, s->bytes + at, shown - at, &found, &why);
         if (step == STEP_BAD)
@@ -192,6 +196,49 @@ static void rows_are_counted_but_not_field_definitions(void **state)
     assert_int_equal(seen, 2 * 3 * 10);
 }
 
+static void compare_told(const struct record *rec, void *arg)
+{
+    struct story plain, told;
+    struct column c;
+    unsigned columns = 0;
+    if (kind_of(rec->kind) == RESPONSE_NONE)
+        return;
+    tells_columns = false;
+    tell(&plain, rec, 0);
+    tells_columns = true;
+    tell(&told, rec, 0);
+    check_numbers(rec, &told);
+    for (unsigned chance = 1; chance < 6; chance++)
+        check_same(rec, &told, chance);
+    for (unsigned i = 0; i < told.count; i++) {
+        struct event e = told.events[i];
+        if ((e.letter | 0x20) != 'd') {
+            assert_int_equal(e.at, plain.events[i - columns].at);
+            assert_int_equal(e.letter, plain.events[i - columns].letter);
+            continue;
+        }
+        assert_true(
+            column_read(bytes_of(told.bytes + e.at + FRAME_HEADER, e.payload_len), &c, NULL));
+        columns++;
+    }
+    assert_int_equal(told.count, plain.count + columns);
+    assert_int_equal(told.rows, plain.rows);
+    free(plain.bytes);
+    free(told.bytes);
+    *(unsigned *)arg += columns;
+}
+
+static void definitions_are_told_one_by_one_to_who_asks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(recorded_families); i++) {
+        unsigned columns = 0;
+        each_record(recorded_families[i], compare_told, &columns);
+        tells_columns = false;
+        assert_true(columns > 50);
+    }
+}
+
 static void cut_short(const struct record *rec, void *arg)
 {
     (void)arg;
@@ -229,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_responses_end_where_they_end_however_they_come),
         cmocka_unit_test(rows_are_counted_but_not_field_definitions),
+        cmocka_unit_test(definitions_are_told_one_by_one_to_who_asks),
         cmocka_unit_test(a_response_without_its_last_byte_is_not_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
