@@ -43,4 +43,22 @@ bool sha2_matches(const uint8_t scramble[SCRAMBLE_BYTES], const uint8_t token[SH
 void sha2_make(const uint8_t scramble[SCRAMBLE_BYTES], struct bytes password,
                uint8_t out[SHA256_BYTES]);
 
+/* ---- engine.c: zlib and zstd ---- */
+/* Compress into at most `room` bytes: how many it took, 0 if it takes more. */
+size_t engine_compress(struct compress_tools *tools, enum compression algorithm, unsigned level,
+                       struct bytes data, uint8_t *to, size_t room);
+/* What decompresses one frame: taken when it begins, given back when it ended well. */
+struct engine *engine_take(struct compress_tools *tools, enum compression algorithm);
+void engine_give(struct compress_tools *tools, struct engine *e);
+void engine_free(struct engine *e);           /* NULL is fine */
+struct engine_run {
+    struct bytes in;          /* what is left of it afterwards */
+    uint8_t *to;
+    size_t room, made;
+};
+/* As far as input and room last; false when the input makes no sense. */
+bool engine_decompress(struct engine *e, struct engine_run *run, bool *ended);
+/* May more follow in the same frame after its end?  zstd's frames may stand in a row. */
+bool engine_may_go_on(const struct engine *e);
+
 #endif

@@ -173,6 +173,11 @@ uint32_t shape_offer(uint32_t server_caps);
 /* What to ask a server that offered `server_caps`, for a session whose client asked for
  * `client_caps`: the richest dialect both ends know, plus the client's fit flags. */
 uint32_t shape_ask(uint32_t server_caps, uint32_t client_caps);
+enum compression { COMPRESSION_OFF = 0, COMPRESSION_ZLIB = 1, COMPRESSION_ZSTD = 2 };
+/* The flags that offer a set (bits) of them; and which one flags agree on: zlib comes first, as with
+ * servers. */
+uint32_t compression_caps(unsigned algorithms);
+enum compression compression_agreed(uint32_t caps);
 
 #define STATUS_IN_TRANS 0x0001u
 #define STATUS_AUTOCOMMIT 0x0002u
@@ -505,5 +510,52 @@ enum {
 };
 /* "HY000" for those not in the table. */
 const char *sqlstate_of(unsigned code);
+
+/* ---- compress.c, engine.c: the compressed protocol ------------------------------------------ */
+
+enum {
+    COMPRESSED_HEADER = 7,
+    COMPRESSED_MIN = 50,      /* up to here a piece is stored, not compressed           */
+    COMPRESSED_PIECE = 64 << 10, /* most that compressed_write() puts into one frame      */
+    ZSTD_LEVEL_MAX = 22,
+};
+
+/* One connection, both ways. */
+struct compressed {
+    enum compression algorithm;
+    uint8_t level;            /* 0: the algorithm's usual one                           */
+    uint8_t seq;              /* of the next compressed frame, whoever sends it         */
+    /* writing: where we are among the ordinary frames */
+    uint8_t last_seq;         /* of the last one                                        */
+    uint8_t header[FRAME_HEADER], header_len; /* of one that came in parts             */
+    uint32_t out_left;
+    bool heard;               /* something has been read since the last one             */
+    /* reading */
+    bool in_frame, is_stored;
+    bool is_full;             /* the engine may have more to give                       */
+    uint32_t in_left;         /* of the frame under way: bytes not read yet             */
+    uint32_t due;             /* ... and uncompressed bytes not given yet               */
+    struct engine *engine;    /* that decompresses it, or NULL                          */
+};
+void compressed_init(struct compressed *c, enum compression algorithm, unsigned level);
+void compressed_release(struct compressed *c);
+
+/* What the connections of one thread share. */
+struct compress_tools;
+struct compress_tools *compress_tools_new(void);
+void compress_tools_free(struct compress_tools *tools);       /* NULL is fine */
+
+/* Append one compressed frame, made of the front of `data` (not empty; ordinary frames in any parts, but a
+ * command's first header whole): how many bytes of it went in, never more than COMPRESSED_PIECE;
+ * 0 when memory was refused. */
+size_t compressed_write(struct compressed *c, struct compress_tools *tools, struct bytes data,
+                        struct buf *out);
+/* Read on: what was taken from the front of `in`, how many bytes were given (at most `room`).  Stops in front
+ * of a frame numbered 0 once it has given something, so that what is sent next answers what
+ * was read.  False when the peer's frames make no sense; they hold exactly what they say. */
+bool compressed_read(struct compressed *c, struct compress_tools *tools, struct bytes in,
+                     size_t *taken, uint8_t *to, size_t room, size_t *given);
+/* Would it give something, when in_len bytes that it has not taken are at hand? */
+bool compressed_has_more(const struct compressed *c, size_t in_len);
 
 #endif

@@ -18,3 +18,16 @@ uint32_t shape_ask(uint32_t server_caps, uint32_t client_caps)
     uint32_t wanted = (CAPS_KNOWN & ~CAPS_FIT) | (client_caps & CAPS_FIT);
     return wanted & server_caps;
 }
+
+uint32_t compression_caps(unsigned algorithms)
+{
+    return (algorithms & COMPRESSION_ZLIB ? CAP_COMPRESS : 0) |
+           (algorithms & COMPRESSION_ZSTD ? CAP_ZSTD : 0);
+}
+
+enum compression compression_agreed(uint32_t caps)
+{
+    if (caps & CAP_COMPRESS)
+        return COMPRESSION_ZLIB;
+    return caps & CAP_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_OFF;
+}

@@ -4,6 +4,10 @@
 usage: seeds.py, in tests/fuzz; reads ../unit/protocol/data
 """
 import os
+import sys
+
+sys.path.insert(0, "../support")
+from compressed import frame, squeeze                                       # noqa: E402
 
 seen = set()
 KINDS = ["OK", "RESULT", "PREPARE", "FIELDS", "ROWS", "STRING"]
@@ -45,7 +49,28 @@ def recorded(name, kind, caps, data):
             put("rows", name + "_row", b"\2\0\0\0" + list(packets(data))[3])
 
 
+def compressed():
+    """Choices: algorithm and round trip, bytes shown at a time, room, level."""
+    text = b"\x6b\0\0\0\3select '" + b"abcdefgh" * 12 + b"'"
+    for number, algorithm in enumerate(("zlib", "zstd")):
+        small = squeeze(algorithm, text)
+        for trip, step in ((0, 250), (2, 3)):
+            choices = bytes([number | trip, step, 20, 1])
+            put("compress", f"{algorithm}_frame_{trip}", choices + frame(0, small, len(text)))
+            put("compress", f"{algorithm}_two_{trip}", choices + frame(0, small, len(text))
+                + frame(1, small, len(text)))
+        choices = bytes([number, 250, 255, 1])
+        put("compress", f"{algorithm}_long", choices + frame(0, small, len(text) + 1))
+        put("compress", f"{algorithm}_short", choices + frame(0, small, len(text) - 1))
+        put("compress", f"{algorithm}_cut", choices + frame(0, small[:-3], len(text)))
+        bomb = squeeze(algorithm, bytes(1 << 20))
+        put("compress", f"{algorithm}_bomb", choices + frame(0, bomb, 1 << 20))
+    put("compress", "stored", bytes([2, 9, 3, 0]) + frame(0, b"\1\0\0\0\x0e") + frame(0, b"") + frame(3, text))
+    put("compress", "packets", bytes([2, 1, 3, 0]) + text + b"\1\0\0\0\x0e" + b"\0\0\0\1" + text)
+
+
 def main():
+    compressed()
     for family in ("mariadb", "mysql"):
         with open(f"../unit/protocol/data/{family}.txt", encoding="ascii") as f:
             for line in f:

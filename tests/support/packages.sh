@@ -8,12 +8,13 @@
 set -eu
 
 build=(build-essential cmake ninja-build pkg-config libev-dev libmariadb-dev libinih-dev
-       libssl-dev zlib1g-dev libsqlite3-dev libmicrohttpd-dev)
+       libssl-dev zlib1g-dev libzstd-dev libsqlite3-dev libmicrohttpd-dev)
 # The -core packages bring the programs without a system service that would start by itself.
 quickstart=(mariadb-server-core mariadb-client-core python3 python3-pymysql)
 # Compilers' run-time parts and drivers' dependencies that --no-install-recommends leaves out
 # are named.
 test=("${quickstart[@]}" libcmocka-dev python3-pytest python3-yaml python3-mysqldb python3-cryptography
+      python3-zstandard
       php-cli php-mysql libdbd-mariadb-perl golang-go golang-github-go-sql-driver-mysql-dev
       clang libclang-rt-14-dev iproute2 util-linux chromium prometheus)
 bench=("${quickstart[@]}" haproxy sysbench)
