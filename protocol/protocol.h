@@ -558,4 +558,27 @@ bool compressed_read(struct compressed *c, struct compress_tools *tools, struct 
 /* Would it give something, when in_len bytes that it has not taken are at hand? */
 bool compressed_has_more(const struct compressed *c, size_t in_len);
 
+/* ---- proxy_header.c: the PROXY protocol ------------------------------------------------------ */
+
+enum proxy_version { PROXY_OFF, PROXY_V1, PROXY_V2 };
+/* UNKNOWN: nothing is said of the client (v1 UNKNOWN, v2 LOCAL or unspecified): the connection's own
+ * address counts. */
+enum proxy_family { PROXY_UNKNOWN, PROXY_IP4, PROXY_IP6, PROXY_UNIX };
+struct proxy_header {
+    enum proxy_family family;
+    struct proxy_end {
+        uint8_t ip[16];       /* 4 bytes of it for IP4; network order                   */
+        uint16_t port;
+    } from, to;               /* the client; where it connected to                      */
+    size_t wire_len;
+};
+/* Might these be the first bytes of a header?  Of a client's first frame they can't be: neither version
+ * has its number, 1, in the right place. */
+bool proxy_header_begins(const uint8_t first[FRAME_HEADER]);
+/* As packet_find(): false with *need when more bytes are needed, or with need 0 and `why`
+ * (POLICY: in the words of MariaDB, to be told to the client). */
+bool proxy_header_read(struct bytes window, struct proxy_header *out, size_t *need,
+                       struct fault *why);
+void proxy_header_write(struct buf *out, enum proxy_version version, const struct proxy_header *h);
+
 #endif

@@ -69,8 +69,22 @@ def compressed():
     put("compress", "packets", bytes([2, 1, 3, 0]) + text + b"\1\0\0\0\x0e" + b"\0\0\0\1" + text)
 
 
+def proxy_headers():
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    ends = bytes([192, 0, 2, 7, 10, 0, 0, 1, 0xC8, 0x22, 0x0C, 0xEA])
+    put("proxy_header", "tcp4", b"PROXY TCP4 192.0.2.7 10.0.0.1 51234 3306\r\n")
+    put("proxy_header", "tcp6", b"PROXY TCP6 2001:db8::7 ::1 51234 3306\r\n")
+    put("proxy_header", "unknown", b"PROXY UNKNOWN 10.9.9.9 10.9.9.8 1 2\r\n")
+    put("proxy_header", "v2_tcp4", signature + b"\x21\x11\0\x0c" + ends)
+    put("proxy_header", "v2_items", signature + b"\x21\x11\0\x12" + ends + b"\4\0\3xyz")
+    put("proxy_header", "v2_tcp6", signature + b"\x21\x21\0\x24" + bytes(range(36)))
+    put("proxy_header", "v2_unix", signature + b"\x21\x31\0\xd8" + bytes(216))
+    put("proxy_header", "v2_local", signature + b"\x20\0\0\0")
+
+
 def main():
     compressed()
+    proxy_headers()
     for family in ("mariadb", "mysql"):
         with open(f"../unit/protocol/data/{family}.txt", encoding="ascii") as f:
             for line in f:
