@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/fault.h"
+#include "protocol/protocol.h"
 #include "run/run.h"
 
 /* ---- addresses ------------------------------------------------------------ */
@@ -162,6 +163,7 @@ struct layer_kind {
     bool (*holds)(const struct layer *l);
     /* Has received what receive() will give although the socket stays silent. */
     bool (*has_more)(const struct layer *l);
+    void (*rest)(struct layer *l); /* give up empty buffers; NULL: has none */
     /* Tell the peer that nothing more comes, as far as that does not block. */
     void (*goodbye)(struct layer *l);
     void (*free)(struct layer *l);
@@ -175,6 +177,19 @@ struct layer *stream_layer(const struct stream *st, const struct layer_kind *kin
 /* For kinds: read from and write to what is below.  As recv() and send(). */
 ssize_t layer_receive_below(struct layer *l, void *to, size_t room);
 ssize_t layer_send_below(struct layer *l, struct bytes data);
+
+/* ---- compression (compressed.c) ---------------------------------------------- */
+
+/* From here on both ways; pushed as the last layer, when the OK of the login has been flushed or read.
+ * Level 0 is the algorithm's usual one. */
+void stream_compress(struct stream *st, enum compression algorithm, unsigned level);
+/* "zlib", "zstd", or NULL: none. */
+const char *stream_compression(const struct stream *st);
+/* Bytes since then, before and after compression; all 0 without. */
+struct traffic {
+    uint64_t received, sent, wire_received, wire_sent;
+};
+void stream_traffic(const struct stream *st, struct traffic *out);
 
 /* ---- listeners ------------------------------------------------------------ */
 

@@ -78,6 +78,9 @@ void stream_rest(struct stream *st)
 {
     buf_give_up(&st->in);
     buf_give_up(&st->out);
+    for (struct layer *l = st->top; l != NULL; l = l->below)
+        if (l->kind->rest != NULL)
+            l->kind->rest(l);
 }
 
 /* ---- failing ---------------------------------------------------------------- */
