@@ -201,6 +201,16 @@ void address_print(const struct address *a, bool with_port, char out[ADDRESS_TEX
         str_copy(out, ADDRESS_TEXT_BYTES, BYTES_LITERAL("localhost"));
 }
 
+void address_unmap(struct address *a)
+{
+    if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+        return;
+    struct address v4 = { .len = sizeof v4.in4, .in4 = { .sin_family = AF_INET } };
+    v4.in4.sin_port = a->in6.sin6_port;
+    memcpy(&v4.in4.sin_addr, &a->in6.sin6_addr.s6_addr[12], sizeof v4.in4.sin_addr);
+    *a = v4;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
     if (a->any.sa_family != b->any.sa_family)

@@ -38,18 +38,6 @@ static void reserve(struct listener *l)
         l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* A client of a socket that serves IPv6 and IPv4 alike: say the IPv4 address, as
- * access rules and operators do. */
-static void unmap(struct address *a)
-{
-    if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
-        return;
-    struct address v4 = { .len = sizeof v4.in4, .in4 = { .sin_family = AF_INET } };
-    v4.in4.sin_port = a->in6.sin6_port;
-    memcpy(&v4.in4.sin_addr, &a->in6.sin6_addr.s6_addr[12], sizeof v4.in4.sin_addr);
-    *a = v4;
-}
-
 static int take_one(struct listener *l, struct address *from)
 {
     int on = 1;
@@ -57,7 +45,8 @@ static int take_one(struct listener *l, struct address *from)
     int fd = accept4(listener_fd(l), &from->any, &from->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return -1;
-    unmap(from);
+    /* say the IPv4 address, as access rules and operators do */
+    address_unmap(from);
     if (l->address.any.sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;

@@ -48,6 +48,17 @@ bool address_resolve(struct bytes text, uint16_t default_port, struct address *o
 /* As parsed; the IP without port when !with_port ("localhost" for unix sockets). */
 void address_print(const struct address *a, bool with_port, char out[ADDRESS_TEXT_BYTES]);
 bool address_equal(const struct address *a, const struct address *b);
+/* Write an IPv4 address that came as IPv6 (::ffff:10.0.0.1) as such. */
+void address_unmap(struct address *a);
+
+/* Addresses: "10.0.0.0/8", "2001:db8::/32", "10.0.0.1", "localhost" (unix sockets), "*" (all). */
+struct network {
+    int family;               /* AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: all */
+    unsigned bits;
+    uint8_t ip[16];
+};
+bool network_parse(struct bytes text, struct network *out);
+bool network_has(const struct network *n, const struct address *a);
 
 /* ---- streams -------------------------------------------------------------- */
 
