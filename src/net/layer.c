@@ -52,6 +52,24 @@ ssize_t layer_receive_below(struct layer *l, void *to, size_t room)
     return l->below != NULL ? l->below->kind->receive(l->below, to, room) : recv(l->fd, to, room, 0);
 }
 
+/* Nothing is taken out of the socket. */
+static ssize_t peek_at_socket(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
+ssize_t stream_peek(struct stream *st)
+{
+    for (struct layer *l = st->top; l != NULL; l = l->below) {
+        if (l->kind->has_more(l) || buf_len(&l->early) > 0)
+            return 1;
+        if (l->kind->peek != NULL)
+            return l->kind->peek(l);
+    }
+    return peek_at_socket(stream_fd(st));
+}
+
 ssize_t layer_send_below(struct layer *l, struct bytes data)
 {
     return l->below != NULL ? l->below->kind->send(l->below, data)

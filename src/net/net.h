@@ -175,6 +175,9 @@ struct layer_kind {
     /* Has received what receive() will give although the socket stays silent. */
     bool (*has_more)(const struct layer *l);
     void (*rest)(struct layer *l); /* give up empty buffers; NULL: has none */
+    /* What receive() would give now, without giving it: 1 something, else as recv(); may receive from
+     * below.  NULL: has_more(), else what the layer below says. */
+    ssize_t (*peek)(struct layer *l);
     /* Tell the peer that nothing more comes, as far as that does not block. */
     void (*goodbye)(struct layer *l);
     void (*free)(struct layer *l);
@@ -201,6 +204,63 @@ struct traffic {
     uint64_t received, sent, wire_received, wire_sent;
 };
 void stream_traffic(const struct stream *st, struct traffic *out);
+/* ---- TLS: contexts (tls_context.c, tls_keys.c), handshakes (tls.c) ------------- */
+
+/* What is asked of a hop.  The last two make sense towards servers only. */
+enum tls_want { TLS_DISABLED, TLS_PREFERRED, TLS_REQUIRED, TLS_VERIFY_CA, TLS_VERIFY_IDENTITY };
+enum tls_version { TLS_1_2, TLS_1_3 };
+
+/* What a context is made from; PEM texts, empty = none.  Views. */
+struct tls_terms {
+    bool is_server;               /* we are the server of this hop, clients shake hands with us   */
+    enum tls_want want;
+    struct bytes certificate, key; /* ours, with its chain; a server that has none gets one made    */
+    struct bytes ca, crl;         /* who signs the other side's; a client without: the system's    */
+    enum tls_version min_version;
+    const char *ciphers, *ciphersuites; /* up to TLS 1.2; of TLS 1.3; "" = the library's           */
+    const char *peer;             /* the server's name or IP address: to be verified, if wanted;
+                                     each has a context of its own                                 */
+};
+/* Which of the terms made no sense. */
+enum tls_part { TLS_PART_CERTIFICATE, TLS_PART_KEY, TLS_PART_CA, TLS_PART_CRL, TLS_PART_CIPHERS,
+                TLS_PART_CIPHERSUITES };
+
+/* Immutable and counted, any thread.  Sessions to resume are kept in it: a client's own here, a
+ * server's with its clients, encrypted with keys of the process. */
+struct tls_context;
+/* Equal terms give the same context, as long as it is in use.  NULL with `wrong` and `why` (POLICY). */
+struct tls_context *tls_context_get(const struct tls_terms *terms, enum tls_part *wrong,
+                                    struct fault *why);
+struct tls_context *tls_context_take(struct tls_context *c);
+void tls_context_drop(struct tls_context *c);           /* NULL is fine */
+enum tls_want tls_context_want(const struct tls_context *c); /* of NULL: TLS_DISABLED */
+/* Never that of another context; 0: none. */
+uint64_t tls_context_number(const struct tls_context *c);
+/* Of the certificate that we show: wall clock in seconds.  False: we show none. */
+bool tls_context_validity(const struct tls_context *c, int64_t *from, int64_t *until);
+
+/* Shake hands as the context says and go on in TLS.  What lies unread in `in` is the other side's part
+ * of that, and of nothing else.  Parks.  False with the layer taken away: the stream is in clear again
+ * and good for last words only.  Blame and code: the peer's, 1043 or 2026, 0 if it left; TIME. */
+bool stream_start_tls(struct task *t, struct stream *st, struct tls_context *c, double deadline,
+                      struct fault *why);
+
+struct tls_facts {
+    const char *version, *cipher; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384"; live as long as the stream */
+    bool was_resumed;
+};
+/* False: no TLS. */
+bool stream_tls(const struct stream *st, struct tls_facts *out);
+/* Has the other side shown a certificate that we believe, with these names, written as servers write
+ * them ("/C=SE/CN=alice"); "" = any? */
+bool stream_tls_peer_is(const struct stream *st, const char *subject, const char *issuer);
+/* SHA256 of the certificate that we have shown; false: none. */
+bool stream_tls_fingerprint(const struct stream *st, uint8_t sha256[32]);
+
+/* BLOCKING, for probe threads: shake hands on a connected, non-blocking descriptor until `deadline_us`
+ * (clock_us()), and tell the SHA1 of the server's certificate.  False as above. */
+bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, uint8_t sha1[20],
+              struct fault *why);
 
 /* ---- listeners ------------------------------------------------------------ */
 

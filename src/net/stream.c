@@ -104,13 +104,16 @@ static bool wait_failed(const struct stream *st, enum woke woke, struct fault *w
     return fault_set(why, BLAME_TIME, 0, "%s did not go on in time", who);
 }
 
-static bool wait_readable(struct task *t, struct stream *st, double deadline, struct fault *why)
+bool stream_wait_readable(struct task *t, struct stream *st, double deadline, struct fault *why)
 {
+    /* What has come may bring a layer nothing, over and over. */
+    if (st->top != NULL && deadline > 0 && worker_now(task_worker(t)) >= deadline)
+        return wait_failed(st, WOKE_DEADLINE, why);
     enum woke woke = task_wait(t, &(struct wait){ .readable = &st->watch, .deadline = deadline });
     return woke == WOKE_READY || wait_failed(st, woke, why);
 }
 
-static bool wait_writable(struct task *t, struct stream *st, double deadline, struct fault *why)
+bool stream_wait_writable(struct task *t, struct stream *st, double deadline, struct fault *why)
 {
     enum woke woke = task_wait(t, &(struct wait){ .writable = &st->watch, .deadline = deadline });
     return woke == WOKE_READY || wait_failed(st, woke, why);
@@ -187,7 +190,7 @@ bool stream_need(struct task *t, struct stream *st, size_t n, double deadline, s
         ssize_t got = receive(st);
         if (got < 0)
             return peer_lost(st, errno, why);
-        if (got == 0 && !wait_readable(t, st, deadline, why))
+        if (got == 0 && !stream_wait_readable(t, st, deadline, why))
             return false;
     }
     return true;
@@ -268,7 +271,7 @@ bool stream_put(struct task *t, struct stream *st, struct bytes data, double dea
         if (!send_now(st, &data))
             return peer_lost(st, errno, why);
         send = buf_len(&st->out) + data.len > most;
-        if (send && !wait_writable(t, st, deadline, why))
+        if (send && !stream_wait_writable(t, st, deadline, why))
             return false;
         most = UNSENT_LOW;
     }
@@ -289,7 +292,7 @@ bool stream_flush(struct task *t, struct stream *st, double deadline, struct fau
             return peer_lost(st, errno, why);
         if (!stream_has_unsent(st))
             return true;
-        if (!wait_writable(t, st, deadline, why))
+        if (!stream_wait_writable(t, st, deadline, why))
             return false;
     }
 }
@@ -298,14 +301,13 @@ bool stream_flush(struct task *t, struct stream *st, double deadline, struct fau
 
 enum presence stream_peer(struct stream *st)
 {
-    char byte;
     if (st->peer_closed || st->unreadable)
         return PEER_GONE;
-    if (st->top != NULL && st->top->kind->has_more(st->top))
+    ssize_t n = stream_peek(st);
+    if (n > 0) {
+        st->in_filled |= st->top != NULL;   /* the layer has it now: the loop won't tell */
         return PEER_SPOKE;
-    ssize_t n = recv(stream_fd(st), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n > 0)
-        return PEER_SPOKE;
+    }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return PEER_QUIET;
     st->peer_closed |= n == 0;
@@ -327,7 +329,7 @@ static bool await_close(struct task *t, struct stream *st, double deadline)
             return true;
         if (n > 0)
             task_breathe(t);
-        else if (!wait_readable(t, st, deadline, NULL))
+        else if (!stream_wait_readable(t, st, deadline, NULL))
             return false;
     }
     return false;
