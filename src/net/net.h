@@ -128,6 +128,13 @@ enum presence stream_peer(struct stream *st);
 /* Nobody between the two ends can read along: a unix socket, or TLS. */
 bool stream_is_private(const struct stream *st);
 
+/* Pass on what each of the two sends to the other, beginning with what lies in their `in`, until one of
+ * them closes or breaks or the task is cancelled: `why` says which (the blame of that stream, or TIME).
+ * What had come from the one that closed has been sent to the other, if that took it within
+ * 10 s.  For what is slow to take it, 128 KiB wait; its sender is not read from meanwhile.  No other
+ * timeouts. */
+void pump(struct task *t, struct stream *a, struct stream *b, struct fault *why);
+
 /* Give up empty buffers; call when going idle. */
 void stream_rest(struct stream *st);
 

@@ -91,7 +91,7 @@ void watch_stop(struct worker *worker, struct watch *watch);
 
 /* What to wait for; NULL members are not waited for. */
 struct wait {
-    struct watch *readable, *readable2, *writable;
+    struct watch *readable, *readable2, *writable, *writable2;
     double deadline;          /* loop time, 0 = none */
 };
 /* Park until one of them is ready.  No system call per wait: watchers stay

@@ -61,6 +61,15 @@ static void expect(struct task *t, ev_io *io)
     ev_io_start(t->worker->loop, io);
 }
 
+/* (nearly always writable: it would tell of it with every turn) */
+static void expect_no_more(struct ev_loop *loop, struct watch *writable)
+{
+    if (writable == NULL)
+        return;
+    writable->on_write.data = NULL;
+    ev_io_stop(loop, &writable->on_write);
+}
+
 enum woke task_wait(struct task *t, const struct wait *what)
 {
     struct ev_loop *loop = t->worker->loop;
@@ -70,14 +79,14 @@ enum woke task_wait(struct task *t, const struct wait *what)
         expect(t, &what->readable2->on_read);
     if (what->writable != NULL)
         expect(t, &what->writable->on_write);
+    if (what->writable2 != NULL)
+        expect(t, &what->writable2->on_write);
     enum woke woke = task_park(t, what->deadline);
     if (what->readable != NULL)
         what->readable->on_read.data = NULL;
     if (what->readable2 != NULL)
         what->readable2->on_read.data = NULL;
-    if (what->writable != NULL) {
-        what->writable->on_write.data = NULL;
-        ev_io_stop(loop, &what->writable->on_write);
-    }
+    expect_no_more(loop, what->writable);
+    expect_no_more(loop, what->writable2);
     return woke;
 }
