@@ -38,6 +38,8 @@ const char *command_name(uint8_t code)
         [COM_DAEMON] = "Daemon",
         [COM_BINLOG_DUMP_GTID] = "Binlog Dump GTID",
         [COM_RESET_CONNECTION] = "Reset Connection",
+        [COM_CLONE] = "Clone",
+        [COM_SUBSCRIBE_GROUP_STREAM] = "Group Replication Data Stream subscription",
     };
     if (code == COM_STMT_BULK_EXECUTE)
         return "Bulk_execute";
@@ -64,6 +66,11 @@ enum response_kind command_response(uint8_t code)
         return RESPONSE_ROWS;
     case COM_STATISTICS:
         return RESPONSE_STRING;
+    case COM_BINLOG_DUMP:
+    case COM_BINLOG_DUMP_GTID:
+    case COM_CLONE:
+    case COM_SUBSCRIBE_GROUP_STREAM:
+        return RESPONSE_STREAM;
     default:
         /* Also what servers do not know: they answer ERR 1047. */
         return RESPONSE_OK;

@@ -307,6 +307,7 @@ enum command_code {
     COM_STMT_PREPARE = 0x16, COM_STMT_EXECUTE = 0x17, COM_STMT_SEND_LONG_DATA = 0x18,
     COM_STMT_CLOSE = 0x19, COM_STMT_RESET = 0x1A, COM_SET_OPTION = 0x1B, COM_STMT_FETCH = 0x1C,
     COM_DAEMON = 0x1D, COM_BINLOG_DUMP_GTID = 0x1E, COM_RESET_CONNECTION = 0x1F,
+    COM_CLONE = 0x20, COM_SUBSCRIBE_GROUP_STREAM = 0x21, /* MySQL */
     COM_STMT_BULK_EXECUTE = 0xFA
 };
 const char *command_name(uint8_t code);      /* "Query", "Execute", ... as SHOW PROCESSLIST; or NULL */
@@ -320,6 +321,7 @@ enum response_kind {
     RESPONSE_FIELDS,          /* column definitions until EOF, or ERR                  */
     RESPONSE_ROWS,            /* rows until EOF, or ERR (FETCH)                        */
     RESPONSE_STRING,          /* one packet, free text, or ERR (STATISTICS)            */
+    RESPONSE_STREAM,          /* ERR, or the end of commands and answers (BINLOG_DUMP) */
 };
 /* CHANGE_USER is called RESPONSE_OK, but an authentication may come before. */
 enum response_kind command_response(uint8_t code);
@@ -411,6 +413,8 @@ enum response_step {
     STEP_INFILE,              /* the server asks for a file; the payload is 0xFB name.  The
                                  response goes on after the upload: response_after_infile() */
     STEP_PREPARED,            /* prepare OK: payload is 0x00 id columns params 0 warnings  */
+    STEP_STREAM,              /* what lies in the window and all that comes, both ways, is no
+                                 command or response any more                              */
     STEP_BAD,                 /* the server broke the protocol: `why` says how             */
 };
 struct response_found {

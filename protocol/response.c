@@ -26,6 +26,7 @@ enum stage {
     STAGE_FIRST, /* of one result */
     STAGE_ONE,   /* OK, EOF or ERR */
     STAGE_TEXT,
+    STAGE_STREAM,
     STAGE_PREPARE,
     STAGE_DEFINITIONS,
     STAGE_DEFINITIONS_END,
@@ -46,7 +47,7 @@ void response_begin(struct response *r, enum response_kind kind, uint32_t caps, 
         [RESPONSE_NONE] = STAGE_OVER,    [RESPONSE_OK] = STAGE_ONE,
         [RESPONSE_RESULT] = STAGE_FIRST, [RESPONSE_PREPARE] = STAGE_PREPARE,
         [RESPONSE_FIELDS] = STAGE_ROWS,  [RESPONSE_ROWS] = STAGE_ROWS,
-        [RESPONSE_STRING] = STAGE_TEXT,
+        [RESPONSE_STRING] = STAGE_TEXT,  [RESPONSE_STREAM] = STAGE_STREAM,
     };
     *r = (struct response){
         .kind = kind, .stage = stages[kind], .next_seq = first_seq, .caps = caps
@@ -293,6 +294,22 @@ static enum response_step text(struct response *r, struct window *w, struct resp
     return pass(w, found);
 }
 
+/* Only an ERR in place of the stream is an answer. */
+static enum response_step stream(struct response *r, const struct window *w,
+                                 struct response_found *found, struct fault *why)
+{
+    enum response_step step = peek(r, w, found, why);
+    if (step != STEP_PASS)
+        return step;
+    if (frame_len(w->base) == 0 || w->base[4] != ERR_HEADER) {
+        r->stage = STAGE_OVER;
+        found->last = true;
+        return STEP_STREAM;
+    }
+    step = look(r, w, found, why);
+    return step == STEP_PASS ? take_err(r, w, found, why) : step;
+}
+
 static enum response_step prepare(struct response *r, const struct window *w,
                                   struct response_found *found, struct fault *why)
 {
@@ -489,6 +506,8 @@ static enum response_step by_stage(struct response *r, struct window *w,
         return one(r, w, found, why);
     case STAGE_TEXT:
         return text(r, w, found, why);
+    case STAGE_STREAM:
+        return stream(r, w, found, why);
     case STAGE_PREPARE:
         return prepare(r, w, found, why);
     case STAGE_DEFINITIONS:

@@ -7,9 +7,9 @@ static void commands_are_called_as_in_the_process_list(void **state)
     assert_string_equal(command_name(COM_STMT_EXECUTE), "Execute");
     assert_string_equal(command_name(COM_RESET_CONNECTION), "Reset Connection");
     assert_string_equal(command_name(COM_STMT_BULK_EXECUTE), "Bulk_execute");
-    for (unsigned code = COM_SLEEP; code <= COM_RESET_CONNECTION; code++)
+    for (unsigned code = COM_SLEEP; code <= COM_SUBSCRIBE_GROUP_STREAM; code++)
         assert_non_null(command_name((uint8_t)code));
-    assert_null(command_name(COM_RESET_CONNECTION + 1));
+    assert_null(command_name(COM_SUBSCRIBE_GROUP_STREAM + 1));
     assert_null(command_name(0xFF));
 }
 
@@ -36,6 +36,10 @@ static void each_command_has_its_kind_of_answer(void **state)
         { COM_STMT_FETCH, RESPONSE_ROWS },
         { COM_FIELD_LIST, RESPONSE_FIELDS },
         { COM_STATISTICS, RESPONSE_STRING },
+        { COM_BINLOG_DUMP, RESPONSE_STREAM },
+        { COM_BINLOG_DUMP_GTID, RESPONSE_STREAM },
+        { COM_CLONE, RESPONSE_STREAM },
+        { COM_REGISTER_SLAVE, RESPONSE_OK },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

@@ -277,6 +277,29 @@ static void an_error_may_come_in_place_of_text(void **state)
     end(&w);
 }
 
+static void a_stream_begins_with_anything_but_an_error(void **state)
+{
+    (void)state;
+    struct wire w;
+    begin(&w, RESPONSE_STREAM, RICH);
+    sends_error(&w, 1227);
+    assert_int_equal(next(&w), STEP_ERR);
+    assert_true(w.found.last);
+    end(&w);
+    begin(&w, RESPONSE_STREAM, RICH);
+    sends_text(&w, "event");
+    assert_int_equal(shown(&w, FRAME_HEADER), STEP_MORE);
+    assert_int_equal(w.found.need, FRAME_HEADER + 1);
+    assert_int_equal(next(&w), STEP_STREAM);
+    assert_true(w.found.last);
+    assert_int_equal(w.found.len, 0);
+    end(&w);
+    begin(&w, RESPONSE_STREAM, RICH);
+    sends_raw(&w, 0, 1, BYTES_NONE);
+    assert_int_equal(next(&w), STEP_STREAM);
+    end(&w);
+}
+
 static void an_error_among_definitions_is_the_end(void **state)
 {
     (void)state;
@@ -497,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_shift_raised_between_steps_counts_from_there),
         cmocka_unit_test(text_passes_whole_empty_or_long),
         cmocka_unit_test(an_error_may_come_in_place_of_text),
+        cmocka_unit_test(a_stream_begins_with_anything_but_an_error),
         cmocka_unit_test(an_error_among_definitions_is_the_end),
         cmocka_unit_test(progress_reports_are_no_errors),
         cmocka_unit_test(an_upload_goes_on_with_the_given_number),
