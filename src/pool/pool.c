@@ -64,6 +64,9 @@ static void pool_free(struct pool *p)
     mem_free(p);
 }
 
+/* Longer ones, unasked, are no error packets. */
+enum { LAST_WORDS_MAX = 4096 };
+
 /* ---- idle backends --------------------------------------------------------------------- */
 
 static struct backend *idle_entry(struct list *link)
@@ -71,38 +74,57 @@ static struct backend *idle_entry(struct list *link)
     return list_entry(link, struct backend, link);
 }
 
-/* Readable while nobody asked anything: the server closed it, or says why it is about to. */
-static void on_idle_readable(struct watch *watch)
+/* Has the server, unasked, said all that it is going to say?  False while that is on its way. */
+static bool is_over(struct backend *be)
 {
-    struct backend *be = container_of(watch, struct backend, stream.watch);
-    struct worker *w = be->pool->pools->worker;
-    if (be->place == BACKEND_LEASED) {
-        void (*lost)(struct backend *) = be->lost;
-        backend_watch(be, NULL);
-        lost(be);
-        return;
-    }
+    struct packet p;
+    size_t need;
     struct fault why = FAULT_NONE;
+    ssize_t n = stream_fill(&be->stream, FRAME_HEADER);
+    return n < 0 || (n > 0 && (packet_find(buf_bytes(&be->stream.in), LAST_WORDS_MAX, &p, &need, &why) ||
+                               need == 0));
+}
+
+bool backend_last_words(const struct backend *be, struct fault *why)
+{
+    struct bytes in = buf_bytes(&be->stream.in);
     struct packet p;
     size_t need;
     struct err err;
-    ssize_t n = stream_fill(&be->stream, FRAME_HEADER);
-    if (n == 0)
-        return;
-    struct bytes in = buf_bytes(&be->stream.in);
-    const char *reason = "closed by the server";
-    if (packet_find(in, 4096, &p, &need, &why) && p.frames == 1 && p.payload_len > 0 &&
-        in.data[FRAME_HEADER] == 0xFF &&
-        err_read(bytes_of(in.data + FRAME_HEADER, p.payload_len), &err, &why)) {
-        fault_set(&why, BLAME_SERVER, err.code, "%.*s", BYTES_FMT(err.text));
-        reason = why.text;
-    }
-    count(w, backends_lost);
+    if (!packet_find(in, LAST_WORDS_MAX, &p, &need, why) || p.frames != 1 || p.payload_len == 0 ||
+        in.data[FRAME_HEADER] != 0xFF ||
+        !err_read(bytes_of(in.data + FRAME_HEADER, p.payload_len), &err, why))
+        return false;
+    const char *sqlstate = err.sqlstate[0] != '\0' ? err.sqlstate : sqlstate_of(err.code);
+    fault_set_state(why, BLAME_SERVER, err.code, sqlstate, "%.*s", BYTES_FMT(err.text));
+    return true;
+}
+
+static void idle_lost(struct backend *be)
+{
+    struct fault why;
+    const char *reason = backend_last_words(be, &why) ? why.text : "closed by the server";
+    count(be->pool->pools->worker, backends_lost);
     log_info("idle connection lost", "server=%s thread=%u idle_ms=%llu why=%s", be->server->name,
              be->thread_id, (unsigned long long)(clock_us() - be->idle_since_us) / 1000,
              log_quote(bytes_str(reason)));
     backend_move(be, BACKEND_OPENING);
     backend_close(be, reason);
+}
+
+/* Readable while nobody asked anything: the server closed it, or says why it is about to. */
+static void on_idle_readable(struct watch *watch)
+{
+    struct backend *be = container_of(watch, struct backend, stream.watch);
+    if (!is_over(be))
+        return;
+    if (be->place != BACKEND_LEASED) {
+        idle_lost(be);
+        return;
+    }
+    void (*lost)(struct backend *) = be->lost;
+    backend_watch(be, NULL);
+    lost(be);
 }
 
 static const struct settings *settings_of(const struct pools *ps)

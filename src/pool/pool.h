@@ -161,6 +161,7 @@ enum put {
     PUT_CLEAN,                    /* fit for anybody once its state is aligned             */
     PUT_RESET,                    /* holds what SETs can't undo: reset it first            */
     PUT_CLOSE,                    /* its conversation can't be trusted                     */
+    PUT_DROP,                     /* it is no conversation any more: close without a goodbye */
     PUT_KILL,                     /* nobody waits any more for what it runs: close it and have
                                      the server end it                                    */
 };
@@ -168,10 +169,12 @@ enum put {
  * (a reset runs as a task of its own). */
 void pool_put(struct backend *be, enum put how);
 
-/* While the holder of a lease is idle: `lost` is called on the loop, once, when the connection
- * becomes readable: it is dead.  NULL ends the watch, as the holder must before it uses the
+/* While the holder of a lease is idle: `lost` is called on the loop, once, when the server has closed
+ * the connection or says why it does.  NULL ends the watch, as the holder must before it uses the
  * connection. */
 void backend_watch(struct backend *be, void (*lost)(struct backend *be));
+/* Of a connection that was lost so: the server's error, if it sent one. */
+bool backend_last_words(const struct backend *be, struct fault *why);
 /* Besides, an idle holder that could do without may be asked for it when somebody has to wait:
  * `wanted` puts it back if it can (NULL: it can't).  Ends with the watch. */
 void backend_offer(struct backend *be, void (*wanted)(struct backend *be));

@@ -33,6 +33,15 @@ static void reset_put(struct task *t, void *arg)
         pool_keep(be);
 }
 
+static void drop_put(struct backend *be)
+{
+    struct worker *w = be->pool->pools->worker;
+    struct server *server = server_take(be->server);
+    backend_discard(be);
+    lend_slot(server, w);
+    server_drop(server);
+}
+
 void pool_put(struct backend *be, enum put how)
 {
     struct worker *w = be->pool->pools->worker;
@@ -43,6 +52,10 @@ void pool_put(struct backend *be, enum put how)
     if (how == PUT_KILL && !be->stream.broken && !be->stream.peer_closed &&
         !be->pool->pools->draining) {
         backend_kill(be);
+        return;
+    }
+    if (how == PUT_DROP) {
+        drop_put(be);
         return;
     }
     if (how == PUT_CLOSE || how == PUT_KILL || be->interrupted || be->state_in_doubt || be->stream.broken || be->stream.peer_closed || be->n_owed > 0 ||

@@ -101,13 +101,20 @@ bool align_to(struct task *t, struct session *s, struct state *wanted, struct fa
     return s->lease->state == wanted || restore(t, s, wanted, false, NULL, true, why);
 }
 
+/* MySQL's OK for these has the warnings of the statement before. */
+static bool tells_of_before(const struct backend *be, const struct command *cmd)
+{
+    return !be->is_mariadb && (cmd->code == COM_INIT_DB || cmd->code == COM_DEBUG);
+}
+
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
            struct fault *why)
 {
     struct backend *be = s->lease;
     uint32_t effects = cmd->st.effects;
     bool multi_matters = (effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
-    bool about_before = plan->role == ROLE_SAME && (s->pins & PIN_PASSING) == 0;
+    bool about_before =
+        (plan->role == ROLE_SAME || tells_of_before(be, cmd)) && (s->pins & PIN_PASSING) == 0;
     bool needs_id = (effects & EFFECT_INSERT_ID) != 0 && !has_insert_id(s, be);
     const uint64_t *insert_id = needs_id ? &s->insert_id : NULL;
 

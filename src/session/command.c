@@ -5,6 +5,17 @@
  * (net_read_timeout). */
 enum { READ_TIMEOUT_S = 30 };
 
+static bool unknown_command(struct fault *why)
+{
+    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_COM, "Unknown command");
+}
+
+bool malformed_command(const struct session *s, struct fault *why)
+{
+    return fault_set(why, BLAME_POLICY, ER_MALFORMED_PACKET, "Malformed communication packet%s",
+                     s->mode.is_mariadb ? "" : ".");
+}
+
 static bool answer_nothing(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     (void)t, (void)s, (void)cmd, (void)why;
@@ -24,8 +35,10 @@ static bool set_option(struct task *t, struct session *s, struct command *cmd, s
     struct ok ok = { .status = s->status & (STATUS_IN_TRANS | STATUS_AUTOCOMMIT) };
     struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
     uint16_t option = read_u16(&c);
-    if (c.bad || option > 1)
-        return fault_set(why, BLAME_POLICY, ER_UNKNOWN_COM, "Unknown command");
+    if (c.bad && !s->mode.is_mariadb) /* (MariaDB reads on) */
+        return malformed_command(s, why);
+    if (option > 1)
+        return unknown_command(why);
     s->multi_statements = option == 0;
     end_of_rows_write(&s->client.out, &seq, &ok, s->caps);
     return stream_flush(t, &s->client, 0, why);
@@ -67,11 +80,6 @@ static bool read_text(struct session *s, struct command *cmd)
     return true;
 }
 
-static bool unknown_command(struct fault *why)
-{
-    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_COM, "Unknown command");
-}
-
 static bool understand(struct session *s, struct command *cmd, struct fault *why)
 {
     switch (cmd->code) {
@@ -90,6 +98,18 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
         return forward_as(cmd, VERB_SHOW);
     case COM_STATISTICS:
         return forward_as(cmd, VERB_SHOW);
+    case COM_REFRESH:
+    case COM_SHUTDOWN:
+    case COM_PROCESS_INFO:
+    case COM_DEBUG:
+    case COM_REGISTER_SLAVE:
+    case COM_BINLOG_DUMP:
+        /* the primary says who may, and whether it knows such a command at all */
+        return forward_as(cmd, VERB_ADMIN);
+    case COM_BINLOG_DUMP_GTID:
+    case COM_CLONE:
+    case COM_SUBSCRIBE_GROUP_STREAM:
+        return s->mode.is_mariadb ? unknown_command(why) : forward_as(cmd, VERB_ADMIN);
     case COM_SET_OPTION:
         return answer_with(cmd, set_option);
     case COM_PROCESS_KILL:
@@ -105,8 +125,9 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
     case COM_STMT_RESET:
         return stmt_command(s, cmd, why);
     case COM_STMT_CLOSE:
-        answer_with(cmd, answer_nothing);
-        return stmt_command(s, cmd, why);
+        if (!stmt_command(s, cmd, why))
+            return false;
+        return answer_with(cmd, answer_nothing);
     default:
         return unknown_command(why);
     }

@@ -114,6 +114,7 @@ struct outcome {
     bool got_error;               /* ... with the server's ERR                            */
     uint8_t tries;                /* times it was sent again                              */
     bool drained;                 /* the client's command has been read to its end        */
+    bool tunnelled;               /* there is no conversation any more                    */
     uint16_t warnings;
     uint16_t error;               /* the server's, if got_error                           */
     enum served_by by;
@@ -124,6 +125,8 @@ struct outcome {
 
 /* Read the next command of the client; waits for it.  Parks. */
 bool command_read(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* The client's bytes are no such command: the server's words. */
+bool malformed_command(const struct session *s, struct fault *why);
 /* Forget the command's bytes; reads and throws away what had not come yet.  Parks. */
 bool command_drop(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 
@@ -169,6 +172,9 @@ bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out, s
 /* infile.c: pass the server's request for a file to the client, and the file back. */
 bool infile(struct task *t, struct session *s, struct backend *be, uint8_t *packet, size_t len,
             uint8_t *next_seq, struct fault *why);
+
+/* tunnel.c: the server has begun to stream: pass bytes both ways until either closes.  Always false. */
+bool tunnel(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 
 /* ---- upload.c --------------------------------------------------------------------------------- */
 

@@ -354,8 +354,9 @@ static bool forget_everything(struct task *t, struct session *s, struct fault *w
     s->last_ticket = 0;           /* the next account must not come back to it */
     if (s->lease == NULL)
         return true;
-    bool ok = pins == 0 || backend_reset(t, s->lease, stall_deadline(t), why);
-    let_go(s, ok ? PUT_CLEAN : PUT_CLOSE);
+    bool is_replica = (pins & PIN_REPLICATION) != 0;
+    bool ok = pins == 0 || is_replica || backend_reset(t, s->lease, stall_deadline(t), why);
+    let_go(s, ok && !is_replica ? PUT_CLEAN : PUT_CLOSE);
     return ok || why->blame != BLAME_TIME;
 }
 

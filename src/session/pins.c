@@ -29,6 +29,7 @@ static const struct {
     { PIN_ROLE, "role" },
     { PIN_RESOURCE_GROUP, "resource group" },
     { PIN_VARIABLE, "variable that can't be replayed" },
+    { PIN_REPLICATION, "replication" },
     { PIN_TRACKING, "session_track_* changed" },
     { PIN_UNTRACKED, "server without trackers" },
     { PIN_LONG_TEXT, "statement too long to read" },

@@ -99,7 +99,7 @@ static bool pass_ok(struct task *t, struct relay *x, const struct response_found
     ok->track = buf_bytes(&kept);
     ok->status = (uint16_t)(kept.tail > 0 ? ok->status | STATUS_SESSION_STATE_CHANGED
                                           : ok->status & ~STATUS_SESSION_STATE_CHANGED);
-    if (end_of_rows)
+    if (end_of_rows || f->payload[0] == 0xFE)
         end_of_rows_write(&s->client.out, &seq, ok, s->caps);
     else
         ok_write(&s->client.out, &seq, ok, 0x00, s->caps);
@@ -255,6 +255,8 @@ static bool step(struct task *t, struct relay *x, enum response_step what,
         return on_infile(t, x, f);
     case STEP_PREPARED:
         return on_prepared(t, x, f);
+    case STEP_STREAM:
+        return tunnel(t, x->s, x->cmd, x->out);
     case STEP_BAD:
         break;
     }

@@ -35,9 +35,9 @@ static bool carry_out(struct task *t, struct session *s, struct command *cmd,
 /* What the session holds at the servers. */
 static void let_everything_go(struct session *s)
 {
-    bool clean = (s->pins & ~PIN_PASSING) == 0;
+    bool clean = (s->pins & ~PIN_PASSING) == 0, is_replica = (s->pins & PIN_REPLICATION) != 0;
     if (s->lease != NULL)
-        let_go(s, clean ? PUT_CLEAN : PUT_RESET);
+        let_go(s, is_replica ? PUT_CLOSE : clean ? PUT_CLEAN : PUT_RESET);
     statements_forget(s);
 }
 
@@ -128,18 +128,28 @@ static void end_session(struct session *s)
 }
 
 static void on_readable(struct watch *watch);
+static void leave_idle(struct session *s);
+static void dismiss_idle(struct session *s, const struct fault *why);
 
-/* The server died while the session was idle and held it.  If it was held for no more than what
- * the client might have asked, nothing is lost; else the next command finds out what the server
- * had to say, and ends the session as the server's own close would have. */
+/* The server closed the connection while the session was idle and held it.  If it was held for no more
+ * than what the client might have asked, nothing is lost; else the client hears what the server
+ * said, if anything, and its connection ends as well. */
 static void on_lost(struct backend *be)
 {
     struct session *s = be->holder;
-    log_info("server connection lost while held", "session=%u server=%s", s->id, be->server->name);
-    if ((s->pins & ~PIN_PASSING) != 0)
-        return;
-    session_pin(s, 0);
-    let_go(s, PUT_CLOSE);
+    struct fault why;
+    bool spoke = backend_last_words(be, &why);
+    log_info("server connection lost while held", "session=%u server=%s why=%s", s->id,
+             be->server->name, log_quote(bytes_str(spoke ? why.text : "closed by the server")));
+    if ((s->pins & ~PIN_PASSING) == 0) {
+        session_pin(s, 0);
+        let_go(s, PUT_CLOSE);
+    } else if (spoke) {
+        dismiss_idle(s, &why);
+    } else {
+        leave_idle(s);
+        end_session(s);
+    }
 }
 
 /* Somebody waits for the connection, and it is held only for what the client might ask about its last
@@ -400,12 +410,12 @@ static void say_farewell(struct task *t, void *arg)
     end_session(s);
 }
 
-static void dismiss_idle(struct session *s, unsigned code, const char *text)
+static void dismiss_idle(struct session *s, const struct fault *why)
 {
     struct farewell *f = mem_zalloc(sizeof *f);
     leave_idle(s);
     f->session = s;
-    fault_set(&f->why, BLAME_TIME, code, "%s", text);
+    f->why = *why;
     if (task_start(session_worker(s), "farewell", say_farewell, f))
         return;
     mem_free(f);
@@ -414,8 +424,10 @@ static void dismiss_idle(struct session *s, unsigned code, const char *text)
 
 void session_dismiss(struct session *s, unsigned code, const char *text)
 {
+    struct fault why;
+    fault_set(&why, BLAME_TIME, code, "%s", text);
     if (s->phase == SESSION_IDLE)
-        dismiss_idle(s, code, text);
+        dismiss_idle(s, &why);
     else if (s->task != NULL)
         task_cancel(s->task);
 }
@@ -433,10 +445,15 @@ static void end_all(struct sessions *ss, bool now)
     list_for_each_safe(link, &ss->idle) {
         struct session *s = list_entry(link, struct session, link);
         if (now || is_welcome(s) == false)
-            dismiss_idle(s, ER_SERVER_SHUTDOWN, "Server shutdown in progress");
+            session_dismiss(s, ER_SERVER_SHUTDOWN, "Server shutdown in progress");
     }
     list_for_each_safe(link, &ss->arriving)
         end_session(list_entry(link, struct session, link));
+    list_for_each(link, &ss->busy) {
+        struct session *s = list_entry(link, struct session, link);
+        if (s->in_tunnel)         /* it would never end by itself */
+            task_cancel(s->task);
+    }
     if (!now)
         return;
     while (!list_empty(&ss->starved))
@@ -464,7 +481,7 @@ void sessions_configured(struct worker *w, const struct config *now)
     list_for_each_safe(link, &ss->idle) {
         struct session *s = list_entry(link, struct session, link);
         if (!follow_config(s))
-            dismiss_idle(s, ER_CONNECTION_KILLED, account_gone);
+            session_dismiss(s, ER_CONNECTION_KILLED, account_gone);
     }
     list_for_each(link, &ss->busy) {
         struct session *s = list_entry(link, struct session, link);

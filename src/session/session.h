@@ -63,6 +63,7 @@ enum session_phase {
 #define PIN_ROLE 0x00008000u
 #define PIN_RESOURCE_GROUP 0x00010000u
 #define PIN_VARIABLE 0x00020000u       /* a variable that can't be replayed               */
+#define PIN_REPLICATION 0x00040000u    /* registered as a replica, or reads the binary log */
 #define PIN_TRACKING 0x00080000u       /* the client changed session_track_*              */
 #define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
 #define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */
@@ -116,6 +117,7 @@ struct session {
     bool has_wait_timeout : 1;    /* it set that variable: see idle.c                     */
     bool says_own_id : 1;         /* the client has set pseudo_thread_id: own_id.c         */
     uint8_t id_round;             /* how often ids came round before this one was given   */
+    bool in_tunnel : 1;           /* see tunnel.c                                         */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };
 

@@ -63,6 +63,14 @@ static bool is_no_statement(const struct command *cmd)
     return cmd->action == ACTION_ANSWER || cmd->code == COM_PING;
 }
 
+/* MariaDB keeps them across statements that use no table, and reports none with those; MySQL across
+ * commands that are no statements, and reports them with those. */
+static bool keeps_diagnostics(const struct backend *be, const struct command *cmd)
+{
+    return be->is_mariadb || (cmd->code != COM_QUERY && cmd->code != COM_STMT_PREPARE &&
+                              cmd->code != COM_STMT_EXECUTE && cmd->code != COM_STMT_FETCH);
+}
+
 /* The response is over and the conversation sound: what does the session still need this
  * connection for? */
 static void keep_or_put(struct session *s, const struct command *cmd, const struct outcome *out)
@@ -76,9 +84,9 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
         pins |= PIN_DIAGNOSTICS;
     if ((cmd->st.effects & EFFECT_CALC_FOUND_ROWS) != 0 || habit_is_known(s, &s->home->shared->counts))
         pins |= PIN_COUNTS;
-    /* (MariaDB keeps them across statements that use no table, and reports none with those) */
-    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 ||
-                                (s->lease->is_mariadb && s->lease->has_diagnostics);
+    /* (MySQL warns of COM_FIELD_LIST and does not report that) */
+    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
+                                (s->lease->has_diagnostics && keeps_diagnostics(s->lease, cmd));
     session_pin(s, pins);
     if (pins == 0)
         let_go(s, PUT_CLEAN);
@@ -88,6 +96,10 @@ static void settle_lease(struct session *s, const struct command *cmd, const str
 {
     if (s->lease == NULL)
         return;
+    if (out->tunnelled) {
+        let_go(s, PUT_DROP);
+        return;
+    }
     bool sound = (out->over || !out->sent) && s->lease->n_owed == 0 && !s->lease->state_in_doubt;
     bool server_to_blame = !out->done && (out->why.blame == BLAME_SERVER || out->why.blame == BLAME_OURS);
     if (sound && !server_to_blame) {
@@ -120,6 +132,10 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
     struct fault broken = FAULT_NONE;
     if (out->why.blame == BLAME_CLIENT || s->client.broken || s->client.peer_closed)
         return false;
+    if (out->tunnelled) {
+        linger(t, s);             /* the server's last words */
+        return false;
+    }
     note_failure(s, out);
     if (out->answered)
         return false;
@@ -195,7 +211,8 @@ bool settle(struct task *t, struct session *s, struct command *cmd, struct outco
     if (cmd->head != NULL && s->user != NULL) {
         count(session_worker(s), commands);
         s->commands++;
-        record(s, cmd, out);
+        if (!out->tunnelled)      /* how long it lasted is no latency */
+            record(s, cmd, out);
     }
     settle_lease(s, cmd, out);
     if (cancelled)

@@ -160,10 +160,41 @@ bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared
 
 /* ---- what a command means ------------------------------------------------------------------------------ */
 
-static bool no_such_statement(uint32_t id, const char *where, struct fault *why)
+static bool no_such_statement(const struct session *s, uint32_t id, const char *where,
+                              struct fault *why)
 {
     return fault_set(why, BLAME_POLICY, ER_UNKNOWN_STMT,
-                     "Unknown prepared statement handler (%u) given to %s", id, where);
+                     "Unknown prepared statement handler (%u) given to %s", id,
+                     s->mode.is_mariadb ? where : "mysql_stmt_precheck");
+}
+
+static bool is_long_enough(const struct command *cmd)
+{
+    static const uint8_t least[] = {
+        [COM_STMT_EXECUTE] = 9, [COM_STMT_SEND_LONG_DATA] = 6, [COM_STMT_CLOSE] = 4,
+        [COM_STMT_RESET] = 4,   [COM_STMT_FETCH] = 8,
+    };
+    return cmd->head_len > least[cmd->code];
+}
+
+/* MySQL says so in any case; MariaDB looks for the statement first, and closing and long data have no
+ * answer there. */
+static bool too_short(const struct session *s, struct command *cmd, bool is_known, struct fault *why)
+{
+    bool is_silent = cmd->code == COM_STMT_CLOSE || cmd->code == COM_STMT_SEND_LONG_DATA;
+    if (!s->mode.is_mariadb)
+        cmd->response = RESPONSE_OK;
+    else if (cmd->code != COM_STMT_EXECUTE && !is_known && !is_silent)
+        return true;
+    return malformed_command(s, why);
+}
+
+static uint32_t read_id(const struct command *cmd)
+{
+    uint8_t bytes[4] = { 0 };
+    memcpy(bytes, cmd->head + 1, MIN(cmd->head_len - 1, sizeof bytes));
+    struct cursor c = cursor_of(bytes_of(bytes, sizeof bytes));
+    return read_u32(&c);
 }
 
 static bool understand_prepare(struct session *s, struct command *cmd, struct fault *why)
@@ -210,26 +241,27 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
 {
     if (cmd->code == COM_STMT_PREPARE)
         return understand_prepare(s, cmd, why);
-    struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
-    uint32_t id = read_u32(&c);
-    struct stmt *st = c.bad ? NULL : find_stmt(s, id);
+    uint32_t id = read_id(cmd);
+    struct stmt *st = find_stmt(s, id);
+    cmd->action = ACTION_EXECUTE;
+    if (!is_long_enough(cmd) && !too_short(s, cmd, st != NULL, why))
+        return false;
     if (cmd->code == COM_STMT_CLOSE) {
         if (st != NULL)
             close_stmt(s, st);
         return true;
     }
     cmd->stmt = st;
-    cmd->action = ACTION_EXECUTE;
     if (st != NULL)
         cmd->st = st->st, cmd->has_own_id = st->has_own_id;
     /* What stays open keeps the session where it is, and it may want to write there. */
     bool opens = cmd->code == COM_STMT_SEND_LONG_DATA ||
-                 (cmd->code == COM_STMT_EXECUTE && read_u8(&c) != 0);
+                 (cmd->code == COM_STMT_EXECUTE && cmd->head[5] != 0);
     cmd->st.reads_only &= !opens;
     switch (cmd->code) {
     case COM_STMT_EXECUTE:
         if (st == NULL)
-            return no_such_statement(id, "mysqld_stmt_execute", why);
+            return no_such_statement(s, id, "mysqld_stmt_execute", why);
         if (st->long_data_fault.blame != BLAME_NONE) {
             *why = st->long_data_fault;
             st->long_data_fault = FAULT_NONE;
@@ -238,12 +270,13 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
         return true;
     case COM_STMT_FETCH:
         if (st == NULL)
-            return no_such_statement(id, "mysqld_stmt_fetch", why);
+            return no_such_statement(s, id, "mysqld_stmt_fetch", why);
         if (!st->has_cursor)
             return fault_set(why, BLAME_POLICY, 1421, "The statement (%u) has no open cursor.", id);
         return true;
     case COM_STMT_RESET:
-        return st != NULL ? understand_reset(s, cmd) : no_such_statement(id, "mysqld_stmt_reset", why);
+        return st != NULL ? understand_reset(s, cmd)
+                          : no_such_statement(s, id, "mysqld_stmt_reset", why);
     default: /* SEND_LONG_DATA has no answer, not even for nonsense */
         if (st == NULL)
             why->blame = BLAME_POLICY;

@@ -237,6 +237,8 @@ void learn_effects(struct session *s, const struct command *cmd)
             pins |= unseen[i].pin;
     if (!cmd->whole && cmd->code == COM_QUERY)
         pins |= PIN_LONG_TEXT;
+    if (cmd->code == COM_REGISTER_SLAVE || cmd->response == RESPONSE_STREAM)
+        pins |= PIN_REPLICATION;
     if (pins != s->pins)
         session_pin(s, pins);
 }

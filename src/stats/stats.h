@@ -61,7 +61,8 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(restores, "commands that needed session state restored first")                 \
     X(retries, "commands sent again after a dead connection took no byte")           \
     X(pins, "times a session was pinned to its connection")                          \
-    X(prepares, "statements prepared on servers")
+    X(prepares, "statements prepared on servers")                                    \
+    X(tunnels, "streams passed through: binary log dumps, clones")
 
 struct counters {
 #define X(name, help) atomic_ullong name;
