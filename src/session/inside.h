@@ -292,6 +292,24 @@ void idle_init(struct sessions *ss, double timeout_s);
 /* The session has become idle, or is it no longer (or never was). */
 void idle_begins(struct session *s);
 void idle_ends(struct session *s);
+/* ---- login_auth.c --------------------------------------------------------------------------------------- */
+
+/* A login under way, or a change of user. */
+struct talk {
+    struct task *t;
+    struct session *s;
+    double deadline;
+    uint8_t seq;                  /* of our next packet */
+    uint8_t scramble[SCRAMBLE_BYTES];
+};
+/* Read the client's next packet into the task's arena.  Parks. */
+bool talk_read(struct talk *k, struct bytes *payload, struct fault *why);
+bool talk_flush(struct talk *k, struct fault *why);
+/* Have the client prove its password (`secret` NULL: of an account that does not exist).  False: the
+ * conversation broke off.  Parks. */
+bool check_password(struct talk *k, struct bytes plugin_name, struct bytes token,
+                    const struct secret *secret, bool always_switch, enum auth_plugin usual,
+                    bool *proven, struct fault *why);
 
 /* ---- pins.c ------------------------------------------------------------------------------------ */
 
