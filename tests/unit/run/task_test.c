@@ -341,12 +341,21 @@ static void breathing_tasks_take_turns(void **state)
     assert_string_equal(story, "ab");
 }
 
+/* The machine may take the thread away for longer than a breath: then it breathes, rightly, and what
+ * matters is seen at another try. */
 static void short_breaths(struct task *t)
 {
-    bool never = false;
+    bool never = false, was_undisturbed = false;
     struct spinner s = { &never, 1000, 's', 0 };
-    assert_true(task_start(task_worker(t), "spinner", spin_and_breathe, &s));
-    tell('w');
+    for (int tries = 0; tries < 1000 && !was_undisturbed; tries++) {
+        clear_story(NULL);
+        uint64_t start = clock_us();
+        assert_true(task_start(task_worker(t), "spinner", spin_and_breathe, &s));
+        was_undisturbed = clock_us() - start < 2000;
+        tell('w');
+        while (strlen(story) < 2)
+            nap(t, 0.001);
+    }
 }
 
 static void a_task_that_ran_for_a_moment_does_not_breathe(void **state)
