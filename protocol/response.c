@@ -97,6 +97,8 @@ static bool pass_open_packet(struct response *r, struct window *w)
 static uint64_t pass_packets(struct response *r, struct window *w, uint64_t limit)
 {
     uint64_t count = 0;
+    if (w->len - w->at < PEEK_BYTES)
+        return 0; /* an empty window has no address */
     uint8_t *p = w->base + w->at, *end = w->base + w->len;
     uint8_t next_seq = r->next_seq, shift = r->seq_shift;
     while (count < limit && end - p >= PEEK_BYTES) {

@@ -25,7 +25,7 @@ static enum response_step show(struct response *r, uint8_t *from, size_t len,
                                struct response_found *found)
 {
     struct fault why = FAULT_NONE;
-    uint8_t *window = malloc(len > 0 ? len : 1);
+    uint8_t *window = len > 0 ? malloc(len) : NULL;
     if (len > 0)
         memcpy(window, from, len);
     enum response_step step = response_next(r, window, len, found, &why);
