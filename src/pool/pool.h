@@ -44,6 +44,8 @@ struct state *state_at_login(unsigned collation, unsigned fallback);
 struct state *state_take(struct state *s);
 void state_drop(struct state *s);                 /* NULL is fine */
 
+/* Can a variable of this name be set by SQL of ours?  (Names come from servers.) */
+bool state_takes(struct bytes name);
 /* A set made from another by changes; `schema` NULL = unchanged.  A later change of the same
  * variable wins; one without a value (data NULL) takes it out of the set.  Gives a reference. */
 struct state *state_changed(const struct state *from, const struct bytes *schema,

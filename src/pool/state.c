@@ -96,6 +96,24 @@ void state_drop(struct state *s)
         intern_drop(&s->in);
 }
 
+static bool is_name_byte(uint8_t c)
+{
+    uint8_t lower = ascii_lower(c);
+    return (lower >= 'a' && lower <= 'z') || ascii_digit(c) || c == '_';
+}
+
+/* Words, with dots between them. */
+bool state_takes(struct bytes name)
+{
+    bool in_word = false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_name_byte(name.data[i]) && (name.data[i] != '.' || !in_word))
+            return false;
+        in_word = name.data[i] != '.';
+    }
+    return in_word;
+}
+
 struct state *state_changed(const struct state *from, const struct bytes *schema,
                             const struct state_var *changes, unsigned n)
 {

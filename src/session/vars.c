@@ -51,17 +51,6 @@ static bool is_noise(struct bytes name)
     return false;
 }
 
-/* Names are written into statements of ours as they are. */
-static bool is_plain(struct bytes name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = ascii_lower(name.data[i]);
-        if (!ascii_digit(c) && (c < 'a' || c > 'z') && c != '_' && c != '.')
-            return false;
-    }
-    return name.len > 0;
-}
-
 /* The server reports another value than the one set, uses it once, or needs a privilege. */
 bool variable_cannot_be_replayed(struct bytes name)
 {
@@ -75,7 +64,7 @@ bool variable_cannot_be_replayed(struct bytes name)
     for (size_t i = 0; i < ARRAY_LEN(these); i++)
         if (bytes_equal(name, bytes_str(these[i])))
             return true;
-    return !is_plain(name);
+    return !state_takes(name);
 }
 
 static bool starts_with(struct bytes s, const char *prefix)

@@ -100,6 +100,16 @@ static void a_change_without_a_value_takes_a_variable_out(void **state)
     state_drop(same);
 }
 
+static void names_that_are_no_words_are_not_taken(void **state)
+{
+    (void)state;
+    assert_true(state_takes(B("time_zone")) && state_takes(B("validate_password.length")));
+    assert_true(state_takes(B("wsrep_OSU_method")) && state_takes(B("a1")));
+    assert_false(state_takes(B("")) || state_takes(B("a b")) || state_takes(B("a=1,b")));
+    assert_false(state_takes(B(".a")) || state_takes(B("a.")) || state_takes(B("a..b")));
+    assert_false(state_takes(B("a;")) || state_takes(B("a\xC3\xA4")) || state_takes(B("`a`")));
+}
+
 static void a_change_keeps_the_schema_unless_told(void **state)
 {
     (void)state;
@@ -308,6 +318,7 @@ int main(void)
         cmocka_unit_test(where_a_value_ends_cannot_be_mistaken),
         cmocka_unit_test(a_later_change_of_a_variable_wins),
         cmocka_unit_test(a_change_without_a_value_takes_a_variable_out),
+        cmocka_unit_test(names_that_are_no_words_are_not_taken),
         cmocka_unit_test(a_change_keeps_the_schema_unless_told),
         cmocka_unit_test(a_missing_variable_has_no_value),
         cmocka_unit_test(the_distance_counts_what_differs),
