@@ -1,5 +1,23 @@
 #include "fuzz.h"
 
+/* What was read is written and read again as the same. */
+static void write_entry(const struct track *t)
+{
+    struct buf out = { 0 };
+    struct track_walk w;
+    struct track again;
+    if (t->type == TRACK_SYSVAR)
+        track_write_sysvar(&out, t->name, t->value);
+    else
+        track_write(&out, (enum track_type)t->type, t->value);
+    track_begin(&w, buf_bytes(&out));
+    must(track_next(&w, &again));
+    must(again.type == t->type && again.raw.len == buf_len(&out));
+    must(bytes_equal(again.name, t->name) && bytes_equal(again.value, t->value));
+    must(!track_next(&w, &again) && !w.at.bad);
+    buf_release(&out);
+}
+
 static void walk(struct bytes block)
 {
     struct track_walk w;
@@ -10,6 +28,8 @@ static void walk(struct bytes block)
         fuzz_touch(t.name);
         fuzz_touch(t.value);
         raw += t.raw.len;
+        if (t.type <= TRACK_TRX_STATE)
+            write_entry(&t);
     }
     must(raw <= block.len);
     must(w.at.bad || raw == block.len);

@@ -1,5 +1,6 @@
-"""What tests/run does once the packages are there: build, lints, unit, fuzz, e2e, one sum."""
+"""What tests/run does once the packages are there: build, lints, unit, e2e with fuzz behind, one sum."""
 import argparse
+import concurrent.futures
 import os
 import re
 import shutil
@@ -106,27 +107,42 @@ def unit(total, pattern):
         print(f"{total.passed - before} unit test programs passed")
 
 
-def fuzz(total, pattern):
-    seconds = os.environ.get("VOLVOX_FUZZ_SECONDS", "3")
-    if not build("fuzz", total):
-        return
-    heading(f"fuzz, {seconds} s each")
-    for program in sorted((ROOT / "build/fuzz/tests/fuzz").glob("fuzz_*")):
-        if program.is_dir() or not os.access(program, os.X_OK) or not matches(program.name, pattern):
-            continue
+# Words that a fuzzer's input may be made of.
+DICTIONARIES = {"fuzz_lexer": "sql", "fuzz_digest": "sql", "fuzz_session": "sql"}
+
+
+class Fuzzing:
+    """All fuzzers, some at a time, behind everything else: the end-to-end tests wait a lot."""
+
+    def __init__(self, pattern):
+        self.seconds = os.environ.get("VOLVOX_FUZZ_SECONDS", "3")
+        self.findings = ROOT / "build/fuzz/findings"
+        self.findings.mkdir(exist_ok=True)
+        self.pool = concurrent.futures.ThreadPoolExecutor(int(JOBS))
+        self.runs = {program.name: self.pool.submit(self.run, program)
+                     for program in sorted((ROOT / "build/fuzz/tests/fuzz").glob("fuzz_*"))
+                     if program.is_file() and os.access(program, os.X_OK) and matches(program.name, pattern)}
+
+    def run(self, program):
         corpus = ROOT / "tests/fuzz/corpus" / program.name.removeprefix("fuzz_")
-        findings = ROOT / "build/fuzz/findings"
-        findings.mkdir(exist_ok=True)
+        words = DICTIONARIES.get(program.name)
         with tempfile.TemporaryDirectory() as scratch:      # the tree's corpus stays as it is
-            code, output = run([program, f"-max_total_time={seconds}", "-timeout=10",
-                                f"-artifact_prefix={findings}/{program.name}-", "-verbosity=0",
-                                "-print_final_stats=1", scratch, *([corpus] if corpus.is_dir() else [])])
-        if code == 0:
-            total.passed += 1
-            units = re.search(r"number_of_executed_units: (\d+)", output)
-            print(f"{program.name}: {units.group(1) if units else '?'} inputs")
-        else:
-            total.fail(f"fuzz {program.name}", output)
+            return run(["nice", "-n", "19", program, f"-max_total_time={self.seconds}", "-timeout=60",
+                        f"-artifact_prefix={self.findings}/{program.name}-", "-verbosity=0",
+                        "-print_final_stats=1", *([f"-dict=tests/fuzz/dict/{words}.dict"] if words else []),
+                        scratch, *([corpus] if corpus.is_dir() else [])])
+
+    def collect(self, total):
+        heading(f"fuzz, {self.seconds} s each")
+        for name, running in self.runs.items():
+            code, output = running.result()
+            if code == 0:
+                total.passed += 1
+                units = re.search(r"number_of_executed_units: (\d+)", output)
+                print(f"{name}: {units.group(1) if units else '?'} inputs")
+            else:
+                total.fail(f"fuzz {name}", output)
+        self.pool.shutdown()
 
 
 def e2e(total, pattern):
@@ -170,14 +186,15 @@ def main():
     total = Sum()
     if "lint" in kinds:
         lint(total, options.filter)
+    fuzzing = Fuzzing(options.filter) if "fuzz" in kinds and build("fuzz", total) else None
     if "unit" in kinds or "e2e" in kinds:
         if build("asan", total):
             if "unit" in kinds:
                 unit(total, options.filter)
             if "e2e" in kinds:
                 e2e(total, options.filter)
-    if "fuzz" in kinds:
-        fuzz(total, options.filter)
+    if fuzzing:
+        fuzzing.collect(total)
     if total.failed:
         print("\nfailed:\n    " + "\n    ".join(total.failed))
     print(f"\n{total.line()}", flush=True)
