@@ -4,16 +4,18 @@ import socket
 import struct
 import threading
 
-from wire import (CONNECT_ATTRS, CONNECT_WITH_DB, COM_QUIT, MODERN, NATIVE, PLUGIN_AUTH_LENENC,
-                  STATUS_AUTOCOMMIT, Packets, frame, frames, lenenc, lenstr)
+from wire import (CONNECT_ATTRS, CONNECT_WITH_DB, COM_QUIT, LONG_PASSWORD, MODERN, NATIVE,
+                  PLUGIN_AUTH_LENENC, STATUS_AUTOCOMMIT, Packets, frame, frames, lenenc, lenstr)
 
 
 def greeting_payload(version=b"5.5.5-10.11.6-MariaDB", thread_id=1, scramble=b"abcdefgh12345678ijkl",
                      caps=MODERN | CONNECT_WITH_DB | CONNECT_ATTRS | PLUGIN_AUTH_LENENC,
                      charset=45, plugin=NATIVE):
+    extended = caps >> 32
+    low = caps & 0xFFFFFFFE if extended else caps
     return (b"\x0a" + version + b"\0" + struct.pack("<I", thread_id) + scramble[:8] + b"\0"
-            + struct.pack("<HBHHB", caps & 0xFFFF, charset, STATUS_AUTOCOMMIT, caps >> 16, 21)
-            + bytes(10) + scramble[8:] + b"\0" + plugin.encode() + b"\0")
+            + struct.pack("<HBHHB6xI", low & 0xFFFF, charset, STATUS_AUTOCOMMIT, low >> 16, 21, extended)
+            + scramble[8:] + b"\0" + plugin.encode() + b"\0")
 
 
 def ok_payload(status=STATUS_AUTOCOMMIT, affected=0, insert_id=0, head=0):
@@ -68,12 +70,14 @@ class FakeConnection(Packets):
             raise Cut()
 
     def greet(self, payload=None):
-        self.send(payload or greeting_payload())
+        self.send(payload or self.server.greeting)
 
     def accept_login(self):
         """Any password will do."""
         login = self.recv()
         self.caps = int.from_bytes(login[:4], "little")
+        if not self.caps & LONG_PASSWORD:
+            self.caps |= int.from_bytes(login[28:32], "little") << 32
         self.send(ok_payload())
         return login
 
@@ -97,6 +101,7 @@ class FakeServer:
     def __init__(self, script=None, port=0):
         self.script = script or self.friendly
         self.answer = None
+        self.greeting = greeting_payload()
         self.accepted = 0
         self.connections = []
         self.listener = socket.create_server(("127.0.0.1", port), backlog=200)

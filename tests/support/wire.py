@@ -20,6 +20,12 @@ TRANSACTIONS, SECURE_CONNECTION = 0x2000, 0x8000
 MULTI_STATEMENTS, MULTI_RESULTS, PS_MULTI_RESULTS, PLUGIN_AUTH = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 CONNECT_ATTRS, PLUGIN_AUTH_LENENC, SESSION_TRACK, DEPRECATE_EOF = 1 << 20, 1 << 21, 1 << 23, 1 << 24
 ZSTD = 1 << 26
+EXPIRED_PASSWORDS, OPTIONAL_METADATA, QUERY_ATTRIBUTES = 1 << 22, 1 << 25, 1 << 27
+# MariaDB's: on the wire they have a place of their own, which counts if LONG_PASSWORD is not set.
+PROGRESS, BULK, EXTENDED_METADATA, CACHE_METADATA = 1 << 32, 1 << 34, 1 << 35, 1 << 36
+UNIT_RESULTS = 1 << 37
+# What is spoken only if the server offered it.
+DIALECTS = OPTIONAL_METADATA | QUERY_ATTRIBUTES | 0xFFFFFFFF << 32
 
 BASE = (LONG_PASSWORD | LONG_FLAG | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH
         | MULTI_RESULTS | PS_MULTI_RESULTS)
@@ -32,6 +38,10 @@ COM_QUIT, COM_INIT_DB, COM_QUERY, COM_FIELD_LIST, COM_STATISTICS = 1, 2, 3, 4, 9
 COM_PROCESS_KILL, COM_PING, COM_CHANGE_USER = 12, 14, 17
 COM_STMT_PREPARE, COM_STMT_EXECUTE, COM_STMT_LONG_DATA = 22, 23, 24
 COM_STMT_CLOSE, COM_STMT_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_RESET = 25, 26, 27, 28, 31
+COM_STMT_BULK_EXECUTE = 250
+LAST_PREPARED = 0xFFFFFFFF      # MariaDB: the id of whatever was prepared last
+BULK_TYPES, BULK_UNIT_RESULTS = 128, 64
+PARAMETER_COUNT = 8             # a flag of COM_STMT_EXECUTE
 
 NATIVE, SHA2 = "mysql_native_password", "caching_sha2_password"
 FULL = 0xFFFFFF
@@ -110,6 +120,7 @@ class Result:
     info: bytes = b""
     track: list = dataclasses.field(default_factory=list)   # (type, data)
     more: list = dataclasses.field(default_factory=list)    # further results
+    has_definitions: bool = True
 
     def value(self):
         return self.rows[0][0]
@@ -128,6 +139,7 @@ class Column:
     type: int
     flags: int
     raw: bytes
+    extended: bytes = b""       # MariaDB: what the data type is called, or its format
 
 
 @dataclasses.dataclass
@@ -162,17 +174,18 @@ def read_ok(payload, caps):
     return ok
 
 
-def read_column(payload):
+def read_column(payload, caps=0):
     r = Reader(payload)
     r.lenstr()
     schema, table = r.lenstr(), r.lenstr()
     r.lenstr()
     name = r.lenstr()
     r.lenstr()
+    extended = r.lenstr() if caps & EXTENDED_METADATA else b""
     r.lenenc()
     charset = r.uint(2)
     r.take(4)
-    return Column(schema, table, name, charset, r.uint(1), r.uint(2), payload)
+    return Column(schema, table, name, charset, r.uint(1), r.uint(2), payload, extended)
 
 
 def read_text_row(payload, columns):
@@ -208,6 +221,35 @@ def read_binary_row(payload, columns):
         else:
             row.append(r.lenstr())
     return row
+
+
+def parameter(value):
+    """Its type as in COM_STMT_EXECUTE, and its value."""
+    if value is None:
+        return b"\x06\0", b""
+    if value is LONG_DATA:
+        return b"\xfc\0", b""
+    if isinstance(value, int):
+        return b"\x08\0", struct.pack("<q", value)
+    return b"\xfd\0", lenstr(value.encode() if isinstance(value, str) else value)
+
+
+def bitmap(flags):
+    bits = bytearray((len(flags) + 7) // 8)
+    for i, flag in enumerate(flags):
+        bits[i // 8] |= flag << i % 8
+    return bytes(bits)
+
+
+def query_attributes(attributes):
+    """What stands before the text of a COM_QUERY under QUERY_ATTRIBUTES."""
+    head = lenenc(len(attributes)) + b"\1"
+    if not attributes:
+        return head
+    pairs = [parameter(v) for v in attributes.values()]
+    return (head + bitmap([v is None for v in attributes.values()]) + b"\1"
+            + b"".join(kind + lenstr(name.encode()) for name, (kind, _) in zip(attributes, pairs))
+            + b"".join(data for _, data in pairs))
 
 
 # ---- proofs of a password ----------------------------------------------------------------------
@@ -269,6 +311,7 @@ class Packets:
     def __init__(self, sock):
         self.sock, self.seq, self.buffer = sock, 0, b""
         self.numbers_matter = True       # within compressed frames servers let them jump
+        self.heard = None           # a list to which what recv() gives is added
 
     def send_raw(self, data):
         self.sock.sendall(data)
@@ -307,6 +350,8 @@ class Packets:
             self.seq = (seq + 1) & 255
             pieces.append(piece)
             if len(piece) < FULL:
+                if self.heard is not None:
+                    self.heard.append((seq, b"".join(pieces)))
                 return b"".join(pieces)
 
     def is_closed(self, seconds=5):
@@ -356,7 +401,8 @@ def read_greeting(payload):
     caps, charset, status = r.uint(2), r.uint(1), r.uint(2)
     caps |= r.uint(2) << 16
     length = r.uint(1)
-    r.take(10)
+    r.take(6)
+    caps |= r.uint(4) << 32 if not caps & LONG_PASSWORD else r.uint(4) & 0
     salt += r.take(max(13, length - 8))[:12]
     plugin = r.until_nul().decode() if caps & PLUGIN_AUTH else NATIVE
     return Greeting(version, thread_id, salt, caps, charset, status, plugin, payload)
@@ -407,8 +453,11 @@ class Client(Packets):
             caps |= CONNECT_WITH_DB
         if self.attributes is not None:
             caps |= CONNECT_ATTRS
+        caps &= self.greeting.caps | ~DIALECTS
+        if caps >> 32:
+            caps &= ~LONG_PASSWORD
         self.caps = caps
-        out = struct.pack("<IIB", caps, 1 << 30, self.charset & 255) + bytes(23)
+        out = struct.pack("<IIB19xI", caps & 0xFFFFFFFF, 1 << 30, self.charset & 255, caps >> 32)
         out += self.user + b"\0" + bytes([len(token)]) + token
         if self.db is not None:
             out += self.db.encode() + b"\0"
@@ -472,8 +521,9 @@ class Client(Packets):
             self.sock.restart()
         self.send(bytes([code]) + payload)
 
-    def query(self, sql):
-        self.command(COM_QUERY, sql.encode() if isinstance(sql, str) else sql)
+    def query(self, sql, **attributes):
+        head = query_attributes(attributes) if self.caps & QUERY_ATTRIBUTES else b""
+        self.command(COM_QUERY, head + (sql.encode() if isinstance(sql, str) else sql))
         return self.read_result()
 
     def simple(self, code, payload=b""):
@@ -506,10 +556,13 @@ class Client(Packets):
                 raise read_error(packet)
             if packet[0] == 0xFE:
                 return columns
-            columns.append(read_column(packet))
+            columns.append(read_column(packet, self.caps))
 
     def prepare(self, sql):
         self.command(COM_STMT_PREPARE, sql.encode() if isinstance(sql, str) else sql)
+        return self.read_prepared()
+
+    def read_prepared(self):
         packet = self.recv()
         if packet[0] == 0xFF:
             raise read_error(packet)
@@ -517,30 +570,44 @@ class Client(Packets):
         number, n_columns, n_params = r.uint(4), r.uint(2), r.uint(2)
         r.take(1)
         warnings = r.uint(2)
-        params = self._definitions(n_params)
-        return Statement(number, params, self._definitions(n_columns), warnings)
+        follow = r.uint(1) if self.caps & OPTIONAL_METADATA else 1
+        params = self._definitions(n_params, follow)
+        return Statement(number, params, self._definitions(n_columns, follow), warnings)
 
-    def execute(self, statement, values=(), cursor=0, types=True):
-        """Values as strings, integers or None; types=False relies on those sent before."""
-        payload = struct.pack("<IBI", statement.id, cursor, 1)
+    def execute_payload(self, statement, values=(), cursor=0, types=True, **attributes):
+        named = self.caps & QUERY_ATTRIBUTES
+        flags = cursor | (PARAMETER_COUNT if named else 0)
+        payload = struct.pack("<IBI", statement.id, flags, 1)
+        names = [""] * len(values) + list(attributes)
+        values = [*values, *attributes.values()]
+        if named:
+            payload += lenenc(len(values))
         if values:
-            nulls = bytearray((len(values) + 7) // 8)
-            kinds, data = b"", b""
-            for i, value in enumerate(values):
-                if value is None:
-                    nulls[i // 8] |= 1 << i % 8
-                    kinds += b"\x06\0"
-                elif value is LONG_DATA:
-                    kinds += b"\xfc\0"
-                elif isinstance(value, int):
-                    kinds += b"\x08\0"
-                    data += struct.pack("<q", value)
-                else:
-                    kinds += b"\xfd\0"
-                    data += lenstr(value.encode() if isinstance(value, str) else value)
-            payload += bytes(nulls) + (b"\1" + kinds if types else b"\0") + data
-        self.command(COM_STMT_EXECUTE, payload)
-        return self.read_result(binary=True)
+            pairs = [parameter(v) for v in values]
+            kinds = b"".join(kind + (lenstr(name.encode()) if named else b"")
+                             for name, (kind, _) in zip(names, pairs))
+            payload += bitmap([v is None for v in values]) + (b"\1" + kinds if types else b"\0")
+            payload += b"".join(data for _, data in pairs)
+        return payload
+
+    def execute(self, statement, values=(), cursor=0, types=True, **attributes):
+        """Values as strings, integers or None; types=False relies on those sent before."""
+        self.command(COM_STMT_EXECUTE,
+                     self.execute_payload(statement, values, cursor, types, **attributes))
+        return self.read_result(True, statement)
+
+    def bulk_payload(self, statement, rows, types=True, flags=0):
+        """The types are those of the first row; None is NULL."""
+        out = struct.pack("<IH", statement.id, flags | (BULK_TYPES if types else 0))
+        if types:
+            out += b"".join(parameter(v)[0] for v in rows[0])
+        for row in rows:
+            out += b"".join(b"\1" if v is None else b"\0" + parameter(v)[1] for v in row)
+        return out
+
+    def bulk(self, statement, rows, types=True, flags=0):
+        self.command(COM_STMT_BULK_EXECUTE, self.bulk_payload(statement, rows, types, flags))
+        return self.read_result(True, statement)
 
     def long_data(self, statement, param, data):
         self.command(COM_STMT_LONG_DATA, struct.pack("<IH", statement.id, param) + data)
@@ -559,8 +626,8 @@ class Client(Packets):
 
     # ---- answers
 
-    def _definitions(self, count):
-        columns = [read_column(self.recv()) for _ in range(count)]
+    def _definitions(self, count, follow=True):
+        columns = [read_column(self.recv(), self.caps) if follow else None for _ in range(count)]
         if count and not self.caps & DEPRECATE_EOF:
             eof = self.recv()
             if eof[0] != 0xFE or len(eof) > 8:
@@ -579,6 +646,8 @@ class Client(Packets):
 
     def _rows(self, columns, binary):
         read_row = read_binary_row if binary else read_text_row
+        if binary and None in columns:
+            read_row = lambda packet, _: packet         # nobody knows what is in it
         rows = []
         while True:
             packet = self.recv()
@@ -590,8 +659,25 @@ class Client(Packets):
                 return result
             rows.append(read_row(packet, columns))
 
-    def _one_result(self, binary):
-        packet = self.recv()
+    def _column_count(self, packet):
+        """How many, and whether their definitions follow."""
+        r = Reader(packet)
+        count, follow = r.lenenc(), 1
+        if self.caps & (CACHE_METADATA | OPTIONAL_METADATA):
+            follow = r.uint(1)
+        if r.left() or follow > 1:
+            raise ValueError(f"not a column count: {packet!r}")
+        return count, bool(follow)
+
+    def _first_packet(self):
+        while True:
+            packet = self.recv()
+            if not (self.caps & PROGRESS and packet[:4] == b"\xff\xff\xff\1"):
+                return packet
+            self.progress.append(packet)
+
+    def _one_result(self, binary, statement=None):
+        packet = self._first_packet()
         if packet[0] == 0xFF:
             raise read_error(packet)
         if packet[0] == 0x00:
@@ -600,16 +686,28 @@ class Client(Packets):
             return self._end(packet)
         if packet[0] == 0xFB:
             return self._send_file(packet[1:])
-        count = Reader(packet).lenenc()
-        columns = [read_column(self.recv()) for _ in range(count)]
+        count, follow = self._column_count(packet)
+        if follow:
+            columns = [read_column(self.recv(), self.caps) for _ in range(count)]
+            if statement:
+                statement.columns = columns
+        else:
+            columns = statement.columns if statement else []
+            if self.caps & OPTIONAL_METADATA and len(columns) != count:
+                columns = [None] * count
+            if len(columns) != count:
+                raise ValueError(f"{count} columns, of which {len(columns)} are known")
         if not self.caps & DEPRECATE_EOF:
             eof = self._end(self.recv())
             if eof.status & STATUS_CURSOR:
-                eof.columns, eof.rows = columns, []
+                eof.columns, eof.rows, eof.has_definitions = columns, [], follow
                 return eof
-        return self._rows(columns, binary)
+        result = self._rows(columns, binary)
+        result.has_definitions = follow
+        return result
 
     local_file = None        # what to send for LOAD DATA LOCAL: name -> bytes
+    progress = ()            # a list: the progress reports that came in between
 
     def _send_file(self, name):
         data = self.local_file(name) if self.local_file else b""
@@ -618,10 +716,11 @@ class Client(Packets):
         self.send(b"")
         return self._one_result(False)
 
-    def read_result(self, binary=False):
-        first = last = self._one_result(binary)
+    def read_result(self, binary=False, statement=None):
+        """With a statement, definitions that are left out are those that it had before."""
+        first = last = self._one_result(binary, statement)
         while last.status & STATUS_MORE:
-            last = self._one_result(binary)
+            last = self._one_result(binary, statement)
             first.more.append(last)
         return first
 
