@@ -86,7 +86,7 @@ bool greeting_read(struct bytes payload, struct greeting *out, struct fault *why
         return fault_set(why, BLAME_SERVER, ER_HANDSHAKE_ERROR,
                          "The server is too old: it lacks the 4.1 protocol");
     if (!(out->caps & CAP_LONG_PASSWORD))
-        out->mariadb_caps = extended;
+        out->caps |= (uint64_t)extended << 32;
     memcpy(out->scramble, first.data, SCRAMBLE_FIRST);
     read_plugin(&c, auth_len, out);
     return !c.bad || malformed(why, BLAME_SERVER, "greeting");
@@ -96,7 +96,7 @@ void greeting_write(struct buf *out, uint8_t *seq, const struct greeting *g)
 {
     static const uint8_t reserved[6];
     bool with_plugin = g->caps & CAP_PLUGIN_AUTH;
-    uint32_t caps = g->mariadb_caps != 0 ? g->caps & ~CAP_LONG_PASSWORD : g->caps;
+    uint64_t caps = g->caps & CAPS_MARIADB ? g->caps & ~CAP_LONG_PASSWORD : g->caps;
     size_t mark = packet_begin(out);
     write_u8(out, GREETING_VERSION);
     write_nul_bytes(out, g->version);
@@ -106,10 +106,10 @@ void greeting_write(struct buf *out, uint8_t *seq, const struct greeting *g)
     write_u16(out, caps & 0xFFFF);
     write_u8(out, g->collation);
     write_u16(out, g->status);
-    write_u16(out, (uint16_t)(caps >> 16));
+    write_u16(out, caps >> 16 & 0xFFFF);
     write_u8(out, with_plugin ? SCRAMBLE_BYTES + 1 : 0);
     buf_add(out, bytes_of(reserved, sizeof reserved));
-    write_u32(out, g->mariadb_caps);
+    write_u32(out, (uint32_t)(caps >> 32));
     write_nul_bytes(out, bytes_of(g->scramble + SCRAMBLE_FIRST, SCRAMBLE_SECOND));
     if (with_plugin)
         write_nul_bytes(out, g->plugin);
@@ -130,7 +130,7 @@ bool greeting_is_mariadb(const struct greeting *g)
      * is called 5.5.5-<digit>. */
     static const char prefix[] = "5.5.5-";
     size_t n = sizeof prefix - 1;
-    if (g->mariadb_caps != 0 || contains_nocase(g->version, BYTES_LITERAL("mariadb")))
+    if ((g->caps & CAPS_MARIADB) != 0 || contains_nocase(g->version, BYTES_LITERAL("mariadb")))
         return true;
     return g->version.len > n && memcmp(g->version.data, prefix, n) == 0 &&
            ascii_digit(g->version.data[n]);
@@ -190,7 +190,7 @@ static struct bytes read_attributes(struct cursor *c)
     return block;
 }
 
-static struct bytes read_login_auth(struct cursor *c, uint32_t caps)
+static struct bytes read_login_auth(struct cursor *c, uint64_t caps)
 {
     if (caps & CAP_PLUGIN_AUTH_LENENC)
         return read_lenenc_bytes(c);
@@ -199,15 +199,14 @@ static struct bytes read_login_auth(struct cursor *c, uint32_t caps)
     return read_nul_bytes(c);
 }
 
-bool login_read(struct bytes payload, uint32_t offered, struct login *out, struct fault *why)
+bool login_read(struct bytes payload, uint64_t offered, struct login *out, struct fault *why)
 {
     *out = (struct login){ 0 };
     struct cursor c = cursor_of(payload);
     uint16_t low = read_u16(&c);
     if (c.bad || !(low & CAP_PROTOCOL_41))
         return fault_set(why, BLAME_CLIENT, ER_HANDSHAKE_ERROR, "Bad handshake");
-    uint32_t claimed = low | (uint32_t)read_u16(&c) << 16;
-    out->caps = claimed & offered;
+    uint64_t claimed = low | (uint64_t)read_u16(&c) << 16;
     out->max_packet = read_u32(&c);
     out->collation = read_u8(&c);
     read_bytes(&c, 19);
@@ -215,7 +214,8 @@ bool login_read(struct bytes payload, uint32_t offered, struct login *out, struc
     if (c.bad)
         return malformed(why, BLAME_CLIENT, "login packet");
     if (!(claimed & CAP_LONG_PASSWORD))
-        out->mariadb_caps = extended;
+        claimed |= (uint64_t)extended << 32;
+    out->caps = claimed & offered;
     if (cursor_left(&c) == 0) {
         out->is_ssl_request = out->caps & CAP_SSL;
         return out->is_ssl_request || malformed(why, BLAME_CLIENT, "login packet");
@@ -232,7 +232,7 @@ bool login_read(struct bytes payload, uint32_t offered, struct login *out, struc
     return !c.bad || malformed(why, BLAME_CLIENT, "login packet");
 }
 
-static void write_login_auth(struct buf *out, uint32_t caps, struct bytes auth)
+static void write_login_auth(struct buf *out, uint64_t caps, struct bytes auth)
 {
     if (caps & CAP_PLUGIN_AUTH_LENENC) {
         write_lenenc_bytes(out, auth);
@@ -248,19 +248,19 @@ static void write_login_auth(struct buf *out, uint32_t caps, struct bytes auth)
 void login_write(struct buf *out, uint8_t *seq, const struct login *l)
 {
     static const uint8_t reserved[19];
-    uint32_t caps = l->caps | CAP_PROTOCOL_41 | CAP_LONG_PASSWORD;
-    if (l->mariadb_caps != 0)
+    uint64_t caps = l->caps | CAP_PROTOCOL_41 | CAP_LONG_PASSWORD;
+    if (caps & CAPS_MARIADB)
         caps &= ~CAP_LONG_PASSWORD;
     if (l->schema.len == 0)
         caps &= ~CAP_CONNECT_WITH_DB;
     must(l->attributes.len <= ATTRIBUTES_MAX);
 
     size_t mark = packet_begin(out);
-    write_u32(out, caps);
+    write_u32(out, caps & 0xFFFFFFFF);
     write_u32(out, l->max_packet);
     write_u8(out, l->collation);
     buf_add(out, bytes_of(reserved, sizeof reserved));
-    write_u32(out, l->mariadb_caps);
+    write_u32(out, (uint32_t)(caps >> 32));
     if (!l->is_ssl_request) {
         write_nul_bytes(out, l->user);
         write_login_auth(out, caps, l->auth);
@@ -274,7 +274,7 @@ void login_write(struct buf *out, uint8_t *seq, const struct login *l)
     packet_end(out, mark, seq);
 }
 
-bool change_user_read(struct bytes payload, uint32_t caps, struct change_user *out,
+bool change_user_read(struct bytes payload, uint64_t caps, struct change_user *out,
                       struct fault *why)
 {
     *out = (struct change_user){ 0 };

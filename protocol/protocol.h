@@ -122,38 +122,46 @@ void reframe_pass(struct reframe *r, struct bytes part, struct buf *out);
 
 /* ---- shape.c: capabilities ----------------------------------------------------- */
 
-#define CAP_LONG_PASSWORD 0x00000001u /* MariaDB calls this bit CLIENT_MYSQL */
-#define CAP_FOUND_ROWS 0x00000002u
-#define CAP_LONG_FLAG 0x00000004u
-#define CAP_CONNECT_WITH_DB 0x00000008u
-#define CAP_NO_SCHEMA 0x00000010u
-#define CAP_COMPRESS 0x00000020u
-#define CAP_ODBC 0x00000040u
-#define CAP_LOCAL_FILES 0x00000080u
-#define CAP_IGNORE_SPACE 0x00000100u
-#define CAP_PROTOCOL_41 0x00000200u
-#define CAP_INTERACTIVE 0x00000400u
-#define CAP_SSL 0x00000800u
-#define CAP_IGNORE_SIGPIPE 0x00001000u
-#define CAP_TRANSACTIONS 0x00002000u
-#define CAP_RESERVED 0x00004000u
-#define CAP_SECURE_CONNECTION 0x00008000u
-#define CAP_MULTI_STATEMENTS 0x00010000u
-#define CAP_MULTI_RESULTS 0x00020000u
-#define CAP_PS_MULTI_RESULTS 0x00040000u
-#define CAP_PLUGIN_AUTH 0x00080000u
-#define CAP_CONNECT_ATTRS 0x00100000u
-#define CAP_PLUGIN_AUTH_LENENC 0x00200000u
-#define CAP_EXPIRED_PASSWORDS 0x00400000u
-#define CAP_SESSION_TRACK 0x00800000u
-#define CAP_DEPRECATE_EOF 0x01000000u
-#define CAP_OPTIONAL_METADATA 0x02000000u
-#define CAP_ZSTD 0x04000000u
-#define CAP_QUERY_ATTRIBUTES 0x08000000u
-#define CAP_MFA 0x10000000u
-#define CAP_CAPABILITY_EXTENSION 0x20000000u
-#define CAP_SSL_VERIFY 0x40000000u
-#define CAP_REMEMBER_OPTIONS 0x80000000u
+#define CAP_LONG_PASSWORD 0x00000001ull /* MariaDB calls this bit CLIENT_MYSQL */
+#define CAP_FOUND_ROWS 0x00000002ull
+#define CAP_LONG_FLAG 0x00000004ull
+#define CAP_CONNECT_WITH_DB 0x00000008ull
+#define CAP_NO_SCHEMA 0x00000010ull
+#define CAP_COMPRESS 0x00000020ull
+#define CAP_ODBC 0x00000040ull
+#define CAP_LOCAL_FILES 0x00000080ull
+#define CAP_IGNORE_SPACE 0x00000100ull
+#define CAP_PROTOCOL_41 0x00000200ull
+#define CAP_INTERACTIVE 0x00000400ull
+#define CAP_SSL 0x00000800ull
+#define CAP_IGNORE_SIGPIPE 0x00001000ull
+#define CAP_TRANSACTIONS 0x00002000ull
+#define CAP_RESERVED 0x00004000ull
+#define CAP_SECURE_CONNECTION 0x00008000ull
+#define CAP_MULTI_STATEMENTS 0x00010000ull
+#define CAP_MULTI_RESULTS 0x00020000ull
+#define CAP_PS_MULTI_RESULTS 0x00040000ull
+#define CAP_PLUGIN_AUTH 0x00080000ull
+#define CAP_CONNECT_ATTRS 0x00100000ull
+#define CAP_PLUGIN_AUTH_LENENC 0x00200000ull
+#define CAP_EXPIRED_PASSWORDS 0x00400000ull
+#define CAP_SESSION_TRACK 0x00800000ull
+#define CAP_DEPRECATE_EOF 0x01000000ull
+#define CAP_OPTIONAL_METADATA 0x02000000ull
+#define CAP_ZSTD 0x04000000ull
+#define CAP_QUERY_ATTRIBUTES 0x08000000ull
+#define CAP_MFA 0x10000000ull
+#define CAP_CAPABILITY_EXTENSION 0x20000000ull
+#define CAP_SSL_VERIFY 0x40000000ull
+#define CAP_REMEMBER_OPTIONS 0x80000000ull
+/* MariaDB's extended capabilities.  On the wire they have a field of their own, which is there
+ * if bit 0 is not set; in memory they follow the others. */
+#define CAP_PROGRESS (1ull << 32)
+#define CAP_BULK (1ull << 34)
+#define CAP_EXTENDED_METADATA (1ull << 35)
+#define CAP_CACHE_METADATA (1ull << 36)
+#define CAP_BULK_UNIT_RESULTS (1ull << 37)
+#define CAPS_MARIADB 0xffffffff00000000ull
 
 /* What Volvox itself understands on either hop today. */
 #define CAPS_KNOWN                                                                           \
@@ -162,22 +170,28 @@ void reframe_pass(struct reframe *r, struct bytes part, struct buf *out);
      CAP_IGNORE_SIGPIPE | CAP_TRANSACTIONS | CAP_RESERVED | CAP_SECURE_CONNECTION |           \
      CAP_MULTI_STATEMENTS | CAP_MULTI_RESULTS | CAP_PS_MULTI_RESULTS | CAP_PLUGIN_AUTH |      \
      CAP_CONNECT_ATTRS | CAP_PLUGIN_AUTH_LENENC | CAP_SESSION_TRACK | CAP_DEPRECATE_EOF |     \
-     CAP_REMEMBER_OPTIONS)
-/* Flags that change what statements mean: part of a backend's fit. */
-#define CAPS_FIT \
+     CAP_REMEMBER_OPTIONS | CAP_EXPIRED_PASSWORDS | CAPS_FAMILY)
+/* What only one family has; offered only for servers that have been seen to have it. */
+#define CAPS_FAMILY                                                                            \
+    (CAP_OPTIONAL_METADATA | CAP_QUERY_ATTRIBUTES | CAP_PROGRESS | CAP_BULK |                  \
+     CAP_EXTENDED_METADATA | CAP_CACHE_METADATA | CAP_BULK_UNIT_RESULTS)
+/* Part of a backend's fit: flags that change what statements mean, and dialects whose
+ * translation would cost every result something (docs/decisions/20-dialects.md). */
+#define CAPS_FIT                                                                               \
     (CAP_FOUND_ROWS | CAP_NO_SCHEMA | CAP_ODBC | CAP_LOCAL_FILES | CAP_IGNORE_SPACE |          \
-     CAP_INTERACTIVE | CAP_MULTI_RESULTS | CAP_PS_MULTI_RESULTS)
+     CAP_INTERACTIVE | CAP_MULTI_RESULTS | CAP_PS_MULTI_RESULTS | CAP_EXPIRED_PASSWORDS |      \
+     CAP_OPTIONAL_METADATA | CAP_QUERY_ATTRIBUTES | CAP_EXTENDED_METADATA | CAP_CACHE_METADATA)
 
-/* What to offer clients when the servers behind have `server_caps`. */
-uint32_t shape_offer(uint32_t server_caps);
+/* What to offer clients when the servers behind have `server_caps` (0: none was seen yet). */
+uint64_t shape_offer(uint64_t server_caps);
 /* What to ask a server that offered `server_caps`, for a session whose client asked for
  * `client_caps`: the richest dialect both ends know, plus the client's fit flags. */
-uint32_t shape_ask(uint32_t server_caps, uint32_t client_caps);
+uint64_t shape_ask(uint64_t server_caps, uint64_t client_caps);
 enum compression { COMPRESSION_OFF = 0, COMPRESSION_ZLIB = 1, COMPRESSION_ZSTD = 2 };
 /* The flags that offer a set (bits) of them; and which one flags agree on: zlib comes first, as with
  * servers. */
-uint32_t compression_caps(unsigned algorithms);
-enum compression compression_agreed(uint32_t caps);
+uint64_t compression_caps(unsigned algorithms);
+enum compression compression_agreed(uint64_t caps);
 
 #define STATUS_IN_TRANS 0x0001u
 #define STATUS_AUTOCOMMIT 0x0002u
@@ -191,6 +205,10 @@ enum compression compression_agreed(uint32_t caps);
 #define STATUS_IN_TRANS_READONLY 0x2000u
 #define STATUS_SESSION_STATE_CHANGED 0x4000u
 #define STATUS_ANSI_QUOTES 0x8000u    /* MariaDB */
+/* Those about the session, not about one statement. */
+#define STATUS_LASTING                                                                          \
+    (STATUS_IN_TRANS | STATUS_AUTOCOMMIT | STATUS_NO_BACKSLASH_ESCAPES | STATUS_IN_TRANS_READONLY | \
+     STATUS_ANSI_QUOTES)
 
 /* ---- greeting.c ---------------------------------------------------------------- */
 
@@ -200,7 +218,7 @@ struct greeting {
     struct bytes version;     /* as on the wire: MariaDB's "5.5.5-" stays         */
     uint32_t thread_id;
     uint8_t scramble[SCRAMBLE_BYTES];
-    uint32_t caps, mariadb_caps;
+    uint64_t caps;
     uint8_t collation;
     uint16_t status;
     struct bytes plugin;      /* name                                             */
@@ -219,7 +237,8 @@ void scramble_make(uint8_t out[SCRAMBLE_BYTES]);
 void scramble_derive(const uint8_t secret[32], uint64_t number, uint8_t out[SCRAMBLE_BYTES]);
 
 struct login {
-    uint32_t caps, mariadb_caps, max_packet;
+    uint64_t caps;
+    uint32_t max_packet;
     uint8_t collation;
     bool is_ssl_request;      /* only the fixed part came                         */
     struct bytes user, auth, schema, plugin;
@@ -227,7 +246,7 @@ struct login {
 };
 /* `offered` are the capabilities of our greeting: what the client claims beyond
  * them is taken out of out->caps.  A client without PROTOCOL_41 is refused (1043). */
-bool login_read(struct bytes payload, uint32_t offered, struct login *out, struct fault *why);
+bool login_read(struct bytes payload, uint64_t offered, struct login *out, struct fault *why);
 void login_write(struct buf *out, uint8_t *seq, const struct login *l);
 
 /* COM_CHANGE_USER: payload without the command byte; caps are the session's. */
@@ -235,7 +254,7 @@ struct change_user {
     struct bytes user, auth, schema, plugin, attributes;
     uint16_t collation;       /* 0 when not sent */
 };
-bool change_user_read(struct bytes payload, uint32_t caps, struct change_user *out,
+bool change_user_read(struct bytes payload, uint64_t caps, struct change_user *out,
                       struct fault *why);
 
 /* Walk a block of attributes; false at its end or when malformed (at->bad). */
@@ -335,13 +354,13 @@ struct ok {
     struct bytes track;       /* session state block without its length, maybe empty */
 };
 /* Payload of an OK packet, header 0x00 or 0xFE; caps as negotiated where it came from. */
-bool ok_read(struct bytes payload, uint32_t caps, struct ok *out, struct fault *why);
+bool ok_read(struct bytes payload, uint64_t caps, struct ok *out, struct fault *why);
 /* As an OK packet of the given header (0x00, or 0xFE at the end of rows under
  * DEPRECATE_EOF); fields as `caps` allow. */
-void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint32_t caps);
+void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint64_t caps);
 void eof_write(struct buf *out, uint8_t *seq, uint16_t status, uint16_t warnings);
 /* The end of rows in the client's dialect: ok_write(0xFE) or eof_write. */
-void end_of_rows_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint32_t caps);
+void end_of_rows_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint64_t caps);
 
 struct err {
     uint16_t code;
@@ -350,7 +369,7 @@ struct err {
 };
 bool err_read(struct bytes payload, struct err *out, struct fault *why);
 void err_write(struct buf *out, uint8_t *seq, unsigned code, const char *sqlstate,
-               struct bytes text, uint32_t caps);
+               struct bytes text, uint64_t caps);
 
 /* Session state changes, one after the other. */
 enum track_type { TRACK_SYSVAR, TRACK_SCHEMA, TRACK_STATE, TRACK_GTID, TRACK_TRX_CHARACTERISTICS,
@@ -386,9 +405,9 @@ struct response {
                                  raises it when it inserts a packet              */
     uint8_t next_seq;         /* expected from the server                         */
     bool long_packet;         /* the last frame was full: the packet goes on      */
-    bool binary;              /* rows come in the binary format                   */
-    bool tells_columns;       /* the caller wants each definition: STEP_COLUMN    */
-    uint32_t caps;            /* negotiated with the server                       */
+    bool tells_definitions;   /* the caller, after response_begin(), wants them one by one */
+    bool no_definitions;      /* the server leaves them out                        */
+    uint64_t caps;            /* negotiated with the server                       */
     uint64_t frame_left;      /* bytes of the present frame still to pass         */
     uint64_t definitions_left;
     uint16_t prepare_columns; /* definitions after those of the parameters        */
@@ -400,7 +419,8 @@ enum response_step {
     STEP_MORE,                /* the window must have `need` bytes                         */
     STEP_PASS,                /* `len` bytes: pass on as they are (headers are already
                                  renumbered in place by seq_shift)                         */
-    STEP_COLUMN,              /* one definition, if tells_columns is set; else they pass           */
+    STEP_COLUMNS,             /* only if tells_definitions: the column count               */
+    STEP_DEFINITION,          /* likewise: a definition, of FIELDS too                     */
     STEP_COLUMNS_END,         /* definitions are over; under DEPRECATE_EOF nothing was sent
                                  (len 0), else `len` bytes of EOF packet.  Not told when a
                                  cursor was opened: then END_OF_ROWS follows at once       */
@@ -410,6 +430,7 @@ enum response_step {
                                  not the status: without DEPRECATE_EOF MySQL leaves out
                                  MORE_RESULTS behind OUT parameters                        */
     STEP_ERR,                 /* the end                                                   */
+    STEP_PROGRESS,            /* MariaDB's report of progress; the response goes on        */
     STEP_INFILE,              /* the server asks for a file; the payload is 0xFB name.  The
                                  response goes on after the upload: response_after_infile() */
     STEP_PREPARED,            /* prepare OK: payload is 0x00 id columns params 0 warnings  */
@@ -427,7 +448,7 @@ struct response_found {
 };
 
 /* `caps` as negotiated with the server; first_seq is 1 for an ordinary command. */
-void response_begin(struct response *r, enum response_kind kind, uint32_t caps, uint8_t first_seq);
+void response_begin(struct response *r, enum response_kind kind, uint64_t caps, uint8_t first_seq);
 /* Look at the window (len may be 0).  Packets that mean something are required
  * whole in the window, up to 1 MiB; longer ones are STEP_BAD.  After any step but
  * STEP_MORE the caller drops `len` bytes from the window and calls again unless
@@ -440,7 +461,8 @@ void response_after_infile(struct response *r, uint8_t next_seq);
 
 /* ---- rows.c: definitions and rows, for answers of our own and for tests --------------- */
 
-enum { TYPE_LONGLONG = 0x08, TYPE_VAR_STRING = 0xFD };
+enum { TYPE_TINY = 0x01, TYPE_SHORT = 0x02, TYPE_LONG = 0x03, TYPE_FLOAT = 0x04, TYPE_DOUBLE = 0x05,
+       TYPE_LONGLONG = 0x08, TYPE_VAR_STRING = 0xFD };
 struct column {
     struct bytes schema, table, org_table, name, org_name;
     uint16_t charset;
@@ -450,8 +472,16 @@ struct column {
     uint8_t decimals;
 };
 bool column_read(struct bytes payload, struct column *out, struct fault *why);
+/* Where in a definition CAP_EXTENDED_METADATA has its description of the type. */
+bool column_extension_at(struct bytes payload, size_t *at, struct fault *why);
 void column_write(struct buf *out, uint8_t *seq, const struct column *c);
 void column_count_write(struct buf *out, uint8_t *seq, uint64_t count);
+struct column_count {
+    uint64_t count;
+    bool follow;              /* the definitions; not always under CAP_CACHE_METADATA and
+                                 CAP_OPTIONAL_METADATA, where a byte says so       */
+};
+bool column_count_read(struct bytes payload, uint64_t caps, struct column_count *out);
 /* A text row; values with data NULL are NULL. */
 void text_row_write(struct buf *out, uint8_t *seq, const struct bytes *values, size_t count);
 /* At most `count` values; false if the row has not exactly that many. */
@@ -462,23 +492,42 @@ bool text_row_read(struct bytes payload, struct bytes *values, size_t count, str
 struct prepared {
     uint32_t id;
     uint16_t columns, params, warnings;
+    bool follow;              /* their definitions                                    */
 };
-bool prepared_read(struct bytes payload, struct prepared *out, struct fault *why);
+bool prepared_read(struct bytes payload, uint64_t caps, struct prepared *out, struct fault *why);
 
-/* The front of COM_STMT_EXECUTE's payload (command byte included). */
+/* The front of COM_STMT_EXECUTE's and COM_STMT_BULK_EXECUTE's payload (command byte included). */
 struct execute {
     uint32_t id;
-    uint8_t flags;            /* cursor type                                          */
-    uint32_t iterations;
-    bool types_sent;          /* new_params_bound_flag                                */
-    struct bytes types;       /* 2 bytes a parameter, when sent                       */
-    size_t bound_flag_at;     /* offset of new_params_bound_flag, 0 if there are no
-                                 parameters                                           */
+    uint16_t flags;           /* EXECUTE: cursor type; BULK_EXECUTE: BULK_*              */
+    uint64_t n_values;        /* the parameters', and behind them those of attributes    */
+    bool has_names;           /* a name behind each type (CAP_QUERY_ATTRIBUTES)          */
+    bool types_sent;
+    size_t nulls_at;          /* offsets, 0 if there is nothing: the NULL bitmap,        */
+    size_t flag_at;           /* the byte whose `flag` says that types are sent,         */
+    size_t types_at;          /* where they are, or would be,                            */
+    size_t values_at;
+    uint8_t flag;
 };
-/* `payload` may be only the first part of a long packet, as long as the fixed part,
- * the NULL bitmap and the types are in it. */
-bool execute_read(struct bytes payload, unsigned params, struct execute *out, struct fault *why);
+/* `payload` may be only the first part of a long packet, as long as the fixed part, the NULL
+ * bitmap and the types are in it; `caps` are the sender's. */
+bool execute_read(struct bytes payload, unsigned params, uint64_t caps, struct execute *out,
+                  struct fault *why);
+/* The parameters' types, which were sent: 2 bytes each into `types`. */
+void execute_types(struct bytes payload, const struct execute *x, unsigned params, uint8_t *types);
 enum { EXECUTE_FIXED_BYTES = 10 };     /* command, id, flags, iterations */
+enum { EXECUTE_CURSOR = 0x07, EXECUTE_HAS_COUNT = 0x08 };  /* flags of COM_STMT_EXECUTE */
+enum { BULK_UNIT_RESULTS = 0x40, BULK_TYPES = 0x80 };      /* flags of COM_STMT_BULK_EXECUTE */
+
+/* ---- attributes.c: query attributes -------------------------------------------------------- */
+
+/* Where the text begins in COM_QUERY's payload (command byte included), or its first part. */
+bool query_read(struct bytes payload, uint64_t caps, size_t *text_at, struct fault *why);
+/* A COM_STMT_EXECUTE for a server that knows no attributes: at most payload.len bytes to `to`;
+ * returns how many, 0 if it is malformed.  If there are attributes the payload must be whole and
+ * no parameter sent as long data. */
+size_t execute_strip(struct bytes payload, const struct execute *x, unsigned params, uint8_t *to,
+                     struct fault *why);
 
 /* ---- charset.c --------------------------------------------------------------------------- */
 

@@ -41,7 +41,7 @@ static struct bytes read_info_untracked(struct cursor *c)
     return info;
 }
 
-bool ok_read(struct bytes payload, uint32_t caps, struct ok *out, struct fault *why)
+bool ok_read(struct bytes payload, uint64_t caps, struct ok *out, struct fault *why)
 {
     *out = (struct ok){ 0 };
     struct cursor c = cursor_of(payload);
@@ -68,7 +68,7 @@ bool ok_read(struct bytes payload, uint32_t caps, struct ok *out, struct fault *
     return !c.bad || malformed(why, "OK");
 }
 
-void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint32_t caps)
+void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint64_t caps)
 {
     bool tracked = (caps & CAP_SESSION_TRACK) && ok->track.len > 0;
     uint16_t status = ok->status & (uint16_t)~STATUS_SESSION_STATE_CHANGED;
@@ -96,7 +96,7 @@ void eof_write(struct buf *out, uint8_t *seq, uint16_t status, uint16_t warnings
     packet_end(out, mark, seq);
 }
 
-void end_of_rows_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint32_t caps)
+void end_of_rows_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint64_t caps)
 {
     if (caps & CAP_DEPRECATE_EOF)
         ok_write(out, seq, ok, EOF_HEADER, caps);
@@ -123,7 +123,7 @@ bool err_read(struct bytes payload, struct err *out, struct fault *why)
 }
 
 void err_write(struct buf *out, uint8_t *seq, unsigned code, const char *sqlstate,
-               struct bytes text, uint32_t caps)
+               struct bytes text, uint64_t caps)
 {
     size_t mark = packet_begin(out);
     write_u8(out, ERR_HEADER);

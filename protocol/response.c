@@ -15,7 +15,8 @@
  *                  |
  *                 end
  *
- * An ERR packet ends the response at any stage.  What a frame is can be told from its
+ * An ERR packet ends the response at any stage, unless it is MariaDB's report of progress.
+ * Definitions may be left out, their EOF packet is not.  What a frame is can be told from its
  * header and its first byte; only the first frame of a packet has such a byte.
  */
 #include "protocol/inside.h"
@@ -41,7 +42,7 @@ struct window {
     size_t len, at; /* at: what passes so far */
 };
 
-void response_begin(struct response *r, enum response_kind kind, uint32_t caps, uint8_t first_seq)
+void response_begin(struct response *r, enum response_kind kind, uint64_t caps, uint8_t first_seq)
 {
     static const uint8_t stages[] = {
         [RESPONSE_NONE] = STAGE_OVER,    [RESPONSE_OK] = STAGE_ONE,
@@ -242,8 +243,9 @@ static enum response_step take_err(struct response *r, const struct window *w,
     struct err err;
     if (!err_read(bytes_of(found->payload, found->payload_len), &err, why))
         return STEP_BAD;
-    if (err.code == PROGRESS_CODE)
-        return take(r, w, STEP_PASS, r->stage, found);
+    /* (a MySQL server's SIGNAL may raise an error of that number; it has an SQLSTATE) */
+    if (err.code == PROGRESS_CODE && (r->caps & CAP_PROGRESS) && err.sqlstate[0] == '\0')
+        return take(r, w, STEP_PROGRESS, r->stage, found);
     return take(r, w, STEP_ERR, STAGE_OVER, found);
 }
 
@@ -312,6 +314,15 @@ static enum response_step stream(struct response *r, const struct window *w,
     return step == STEP_PASS ? take_err(r, w, found, why) : step;
 }
 
+/* A stage that `count` definitions begin. */
+static enum stage begin_definitions(struct response *r, uint64_t count)
+{
+    r->definitions_left = r->no_definitions ? 0 : count;
+    if (count == 0)
+        return STAGE_OVER;
+    return r->no_definitions ? STAGE_DEFINITIONS_END : STAGE_DEFINITIONS;
+}
+
 static enum response_step prepare(struct response *r, const struct window *w,
                                   struct response_found *found, struct fault *why)
 {
@@ -321,13 +332,13 @@ static enum response_step prepare(struct response *r, const struct window *w,
         return step;
     if (found->payload[0] == ERR_HEADER)
         return take_err(r, w, found, why);
-    if (!prepared_read(bytes_of(found->payload, found->payload_len), &prepared, why))
+    if (!prepared_read(bytes_of(found->payload, found->payload_len), r->caps, &prepared, why))
         return STEP_BAD;
     bool params = prepared.params > 0;
-    r->definitions_left = params ? prepared.params : prepared.columns;
+    r->no_definitions = !prepared.follow;
     r->prepare_columns = params ? prepared.columns : 0;
-    return take(r, w, STEP_PREPARED, r->definitions_left > 0 ? STAGE_DEFINITIONS : STAGE_OVER,
-                found);
+    return take(r, w, STEP_PREPARED,
+                begin_definitions(r, params ? prepared.params : prepared.columns), found);
 }
 
 /* The EOF between definitions and rows. */
@@ -390,10 +401,8 @@ static enum response_step definitions_end(struct response *r, const struct windo
 {
     bool opens = false;
     enum stage next = STAGE_ROWS;
-    if (r->kind == RESPONSE_PREPARE) {
-        next = r->prepare_columns > 0 ? STAGE_DEFINITIONS : STAGE_OVER;
-        r->definitions_left = r->prepare_columns;
-    }
+    if (r->kind == RESPONSE_PREPARE)
+        next = begin_definitions(r, r->prepare_columns);
     if (!(r->caps & CAP_DEPRECATE_EOF)) {
         enum response_step step = take_definitions_eof(r, w, next, found, why);
         if (step == STEP_COLUMNS_END)
@@ -414,23 +423,33 @@ static enum response_step definitions_end(struct response *r, const struct windo
     return STEP_COLUMNS_END;
 }
 
-static enum response_step column(struct response *r, const struct window *w,
-                                 struct response_found *found, struct fault *why)
+static enum response_step end_of_data_or(struct response *r, const struct window *w,
+                                         enum stage next, struct response_found *found,
+                                         struct fault *why)
 {
     enum response_step step = look(r, w, found, why);
     if (step != STEP_PASS)
         return step;
     if (found->payload[0] >= EOF_HEADER)
         return end_of_data(r, w, found, why);
-    bool is_last = --r->definitions_left == 0;
-    return take(r, w, STEP_COLUMN, is_last ? STAGE_DEFINITIONS_END : STAGE_DEFINITIONS, found);
+    return take(r, w, STEP_DEFINITION, next, found);
+}
+
+static enum response_step tell_definition(struct response *r, const struct window *w,
+                                          struct response_found *found, struct fault *why)
+{
+    bool is_last = r->definitions_left == 1;
+    enum response_step step =
+        end_of_data_or(r, w, is_last ? STAGE_DEFINITIONS_END : STAGE_DEFINITIONS, found, why);
+    r->definitions_left -= step == STEP_DEFINITION;
+    return step;
 }
 
 static enum response_step definitions(struct response *r, struct window *w,
                                       struct response_found *found, struct fault *why)
 {
-    if (r->tells_columns)
-        return w->at > 0 ? pass(w, found) : column(r, w, found, why);
+    if (r->tells_definitions)
+        return tell_definition(r, w, found, why);
     r->definitions_left -= pass_data(r, w, r->definitions_left);
     bool open = r->frame_left > 0 || r->long_packet;
     if (r->definitions_left == 0 && !open)
@@ -443,6 +462,8 @@ static enum response_step definitions(struct response *r, struct window *w,
 static enum response_step rows(struct response *r, struct window *w, struct response_found *found,
                                struct fault *why)
 {
+    if (r->kind == RESPONSE_FIELDS && r->tells_definitions)
+        return end_of_data_or(r, w, STAGE_ROWS, found, why);
     uint64_t count = pass_data(r, w, UINT64_MAX);
     if (r->kind != RESPONSE_FIELDS)
         r->rows += count;
@@ -454,11 +475,14 @@ static enum response_step rows(struct response *r, struct window *w, struct resp
 static enum response_step column_count(struct response *r, struct window *w,
                                        struct response_found *found, struct fault *why)
 {
-    struct cursor c = cursor_of(bytes_of(found->payload, found->payload_len));
-    uint64_t count = read_lenenc(&c);
-    if (c.bad || cursor_left(&c) > 0 || count == 0 || count > COLUMNS_MAX)
+    struct column_count c;
+    if (!column_count_read(bytes_of(found->payload, found->payload_len), r->caps, &c) ||
+        c.count == 0 || c.count > COLUMNS_MAX)
         return bad(why, "a malformed column count");
-    r->definitions_left = count;
+    r->no_definitions = !c.follow;
+    enum stage next = begin_definitions(r, c.count);
+    if (r->tells_definitions)
+        return take(r, w, STEP_COLUMNS, next, found);
     take(r, w, STEP_PASS, STAGE_DEFINITIONS, found);
     w->at = found->len;
     *found = (struct response_found){ 0 };

@@ -3,7 +3,7 @@
  */
 #include "protocol/inside.h"
 
-enum { COLUMN_FIXED_BYTES = 12 };
+enum { COLUMN_NAMES = 6, COLUMN_FIXED_BYTES = 12 };
 
 bool column_read(struct bytes payload, struct column *out, struct fault *why)
 {
@@ -24,6 +24,16 @@ bool column_read(struct bytes payload, struct column *out, struct fault *why)
     out->decimals = read_u8(&c);
     read_u16(&c);
     return !c.bad ||
+           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed column definition");
+}
+
+bool column_extension_at(struct bytes payload, size_t *at, struct fault *why)
+{
+    struct cursor c = cursor_of(payload);
+    for (int i = 0; i < COLUMN_NAMES; i++)
+        read_lenenc_bytes(&c);
+    *at = payload.len - cursor_left(&c);
+    return (!c.bad && cursor_left(&c) > COLUMN_FIXED_BYTES) ||
            fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed column definition");
 }
 
@@ -51,6 +61,14 @@ void column_count_write(struct buf *out, uint8_t *seq, uint64_t count)
     size_t mark = packet_begin(out);
     write_lenenc(out, count);
     packet_end(out, mark, seq);
+}
+
+bool column_count_read(struct bytes payload, uint64_t caps, struct column_count *out)
+{
+    struct cursor c = cursor_of(payload);
+    out->count = read_lenenc(&c);
+    out->follow = (caps & (CAP_CACHE_METADATA | CAP_OPTIONAL_METADATA)) == 0 || read_u8(&c) != 0;
+    return !c.bad && cursor_left(&c) == 0;
 }
 
 void text_row_write(struct buf *out, uint8_t *seq, const struct bytes *values, size_t count)

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-enum { TYPE_DOUBLE = 0x05, FLAG_BINARY = 0x80 };
+enum { FLAG_BINARY = 0x80 };
 
 void answer_init(struct answer *a)
 {

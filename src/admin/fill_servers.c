@@ -288,7 +288,7 @@ void fill_pools(struct gather *g)
             put_int(g->rows, rows[i].idle);
             put_int(g->rows, rows[i].held);
             put_int(g->rows, rows[i].waiting);
-            put_format(g->rows, "%08x", rows[i].fit);
+            put_format(g->rows, "%010llx", (unsigned long long)rows[i].fit);
         }
     }
     mem_free(rows);

@@ -96,7 +96,7 @@ void answer_say(struct answer *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void answer_lines(struct answer *a, const char *column, const char *text);
 /* Append the packets. */
 struct dialect {
-    uint32_t caps;
+    uint64_t caps;
     uint16_t status;
     bool binary;
 };
@@ -268,7 +268,7 @@ struct visitor {
     struct list statements;       /* prepared.c */
     unsigned n_statements;
     uint32_t last_statement;
-    uint32_t caps;
+    uint64_t caps;
     uint64_t select_limit;        /* SET sql_select_limit; 0 = none */
     uint16_t status;              /* flags that drivers go by: nothing here is transactional */
     uint8_t seq;                  /* of our next packet */

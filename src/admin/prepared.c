@@ -131,8 +131,7 @@ bool statement_prepare(struct task *t, struct visitor *v, struct bytes text, str
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-enum { TYPE_DECIMAL = 0, TYPE_TINY = 1, TYPE_SHORT = 2, TYPE_LONG = 3, TYPE_FLOAT = 4, TYPE_DOUBLE = 5,
-       TYPE_NULL = 6, TYPE_TIMESTAMP = 7, TYPE_INT24 = 9, TYPE_DATE = 10, TYPE_TIME = 11,
+enum { TYPE_DECIMAL = 0, TYPE_NULL = 6, TYPE_TIMESTAMP = 7, TYPE_INT24 = 9, TYPE_DATE = 10, TYPE_TIME = 11,
        TYPE_DATETIME = 12, TYPE_YEAR = 13, TYPE_UNSIGNED = 0x80 };
 
 static struct cell text_cell(struct arena *arena, struct bytes text)
@@ -254,24 +253,20 @@ bool statement_long_data(struct visitor *v, struct bytes payload)
 static bool read_params(struct statement_kept *st, struct bytes payload, const struct execute *x,
                         struct arena *arena, struct cell *cells, struct fault *why)
 {
-    struct cursor c = cursor_of(payload);
-    read_bytes(&c, EXECUTE_FIXED_BYTES);
-    struct bytes nulls = read_bytes(&c, (st->n_params + 7) / 8);
-    read_u8(&c);
-    if (x->types_sent) {
-        read_bytes(&c, x->types.len);
-        mem_free(st->types);
-        st->types = mem_alloc(x->types.len);
-        memcpy(st->types, x->types.data, x->types.len);
-    }
-    if (c.bad || st->types == NULL)
+    struct cursor c = cursor_of(bytes_skip(payload, x->values_at));
+    const uint8_t *nulls = payload.data + x->nulls_at;
+    if (x->types_sent && st->types == NULL)
+        st->types = mem_alloc(2 * (size_t)st->n_params);
+    if (x->types_sent)
+        execute_types(payload, x, st->n_params, st->types);
+    if (st->types == NULL)
         return fault_set(why, BLAME_CLIENT, ER_MALFORMED_PACKET, "Malformed COM_STMT_EXECUTE");
     for (unsigned i = 0; i < st->n_params; i++) {
         cells[i] = (struct cell){ .kind = CELL_NULL };
         if (st->long_data != NULL && st->long_data[i].came)
             cells[i] = text_cell(arena, buf_bytes(&st->long_data[i].data));
     }
-    return params_read(&c, nulls.data, st->types, st->n_params, arena, cells, why);
+    return params_read(&c, nulls, st->types, st->n_params, arena, cells, why);
 }
 
 bool statement_execute(struct task *t, struct visitor *v, struct bytes payload, struct fault *why)
@@ -285,7 +280,7 @@ bool statement_execute(struct task *t, struct visitor *v, struct bytes payload, 
     struct statement_kept *st = find(v, id);
     if (c.bad || st == NULL)
         return unknown(id, "mysqld_stmt_execute", why);
-    if (!execute_read(payload, st->n_params, &x, why))
+    if (!execute_read(payload, st->n_params, v->caps, &x, why))
         return false;
     struct cell *cells = arena_zalloc(arena, (st->n_params + 1) * sizeof *cells);
     if (st->n_params > 0 && !read_params(st, payload, &x, arena, cells, why))

@@ -128,6 +128,8 @@ void backend_write(struct backend *be, uint8_t command, struct bytes argument)
     uint8_t seq = 0;
     size_t mark = packet_begin(&be->stream.out);
     write_u8(&be->stream.out, command);
+    if (command == COM_QUERY && (be->caps & CAP_QUERY_ATTRIBUTES) != 0)
+        buf_add(&be->stream.out, BYTES_LITERAL("\0\1"));   /* none of them */
     buf_add(&be->stream.out, argument);
     packet_end(&be->stream.out, mark, &seq);
 }
@@ -231,9 +233,10 @@ bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struc
     backend_write(be, COM_QUERY, sql);
     if (!stream_flush(t, &be->stream, deadline, why) || !read_packet(t, be, &payload, deadline, why))
         return false;
-    if (payload.len != 1 || payload.data[0] != n)
+    struct column_count columns;
+    if (!column_count_read(payload, be->caps, &columns) || columns.count != n)
         return refused(be, payload, why);
-    for (size_t i = 0; i < n + has_eof; i++)
+    for (size_t i = 0; i < (columns.follow ? n : 0) + has_eof; i++)
         if (!read_packet(t, be, &payload, deadline, why))
             return false;
     if (!read_packet(t, be, &payload, deadline, why))

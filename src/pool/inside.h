@@ -30,7 +30,7 @@ struct pool {
     struct server *server;        /* counted                                              */
     char *user;                   /* on the servers                                       */
     struct secret secret;         /* our own copy                                         */
-    uint32_t fit;
+    uint64_t fit;
     bool retired;                 /* its server or account is gone: nothing goes back      */
     struct list idle;             /* most recently used first                             */
     unsigned n_idle, n_held;      /* idle / leased, opening or being reset                 */

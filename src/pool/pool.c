@@ -7,11 +7,11 @@
 
 /* ---- pools by key ------------------------------------------------------------------- */
 
-static void write_key(struct buf *key, unsigned server, uint32_t fit, const char *user,
+static void write_key(struct buf *key, unsigned server, uint64_t fit, const char *user,
                       const struct secret *secret)
 {
     write_u32(key, server);
-    write_u32(key, fit);
+    write_u64(key, fit);
     /* another password is another account: what it opened is not for the old one */
     write_u8(key, secret->has_password);
     buf_add(key, bytes_of(secret->sha256_twice, sizeof secret->sha256_twice));

@@ -80,9 +80,21 @@ struct stmt_text *stmt_text_get(struct bytes text, struct state *state, uint64_t
 struct stmt_text *stmt_text_take(struct stmt_text *x);
 void stmt_text_drop(struct stmt_text *x);
 
+/* Column definitions as a server sent them, one packet after the other: interned, counted, any
+ * thread.  They are the key. */
+struct definitions {
+    struct interned in;
+};
+/* Gives a reference. */
+struct definitions *definitions_get(struct bytes packets);
+struct definitions *definitions_take(struct definitions *d);
+void definitions_drop(struct definitions *d);     /* NULL is fine */
+
 struct backend_stmt {
     struct list used;             /* in the backend's list, most recent first */
     struct stmt_text *text;
+    struct definitions *definitions; /* under CACHE_METADATA: those that the server has sent last,
+                                     and leaves out as long as they stay the same; counted   */
     uint32_t id;                  /* on the server */
     uint64_t bound;               /* whose parameter types the server remembers, 0 = nobody's */
     bool is_open;                 /* a cursor or long data: not to be closed for want of room */
@@ -94,7 +106,7 @@ struct backend_stmt {
 struct lease_terms {
     struct server *server;
     const struct user_config *user;   /* account on the servers; the caller keeps its config */
-    uint32_t fit;                     /* CAPS_FIT flags of the session */
+    uint64_t fit;                     /* CAPS_FIT flags of the session */
     struct state *state;              /* wanted: the nearest is preferred */
     uint16_t collation;               /* to log in with, when a connection has to be made */
     bool sure;                        /* look at the socket before giving an idle one: the command
@@ -120,7 +132,7 @@ struct backend {
     struct pool *pool;            /* of the worker that owns it now                       */
     struct server *server;        /* counted                                              */
     struct state *state;          /* counted; see state_in_doubt                          */
-    uint32_t caps;                /* negotiated                                           */
+    uint64_t caps;                /* negotiated                                           */
     uint16_t collation;           /* of the login, restored by a reset                     */
     uint32_t thread_id;           /* on the server                                        */
     bool is_mariadb;
@@ -241,7 +253,7 @@ struct backend_row {
 struct pool_row {
     char server[65], user[81];
     unsigned worker, idle, held, waiting;
-    uint32_t fit;
+    uint64_t fit;
 };
 /* The worker's own thread (through worker_ask()); at most `max` rows each. */
 size_t backends_copy(struct worker *w, struct backend_row *rows, size_t max);

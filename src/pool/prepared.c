@@ -1,4 +1,4 @@
-/* prepared.c - statement texts, and their ids on a backend; see pool.h. */
+/* prepared.c - statement texts, column definitions, and ids on a backend; see pool.h. */
 #include "pool/inside.h"
 
 #include "base/mem.h"
@@ -46,6 +46,40 @@ void stmt_text_drop(struct stmt_text *x)
         intern_drop(&x->in);
 }
 
+static void free_definitions(struct interned *in)
+{
+    mem_free((void *)in->key.data);
+    mem_free(container_of(in, struct definitions, in));
+}
+
+static struct intern_table definitions = INTERN_TABLE(free_definitions);
+
+static struct interned *make_definitions(void *arg, struct bytes key)
+{
+    (void)arg;
+    struct definitions *d = mem_zalloc(sizeof *d);
+    d->in.key = bytes_of(mem_strndup(key.data, key.len), key.len);
+    return &d->in;
+}
+
+struct definitions *definitions_get(struct bytes packets)
+{
+    return container_of(intern_get(&definitions, packets, make_definitions, NULL),
+                        struct definitions, in);
+}
+
+struct definitions *definitions_take(struct definitions *d)
+{
+    intern_take(&d->in);
+    return d;
+}
+
+void definitions_drop(struct definitions *d)
+{
+    if (d != NULL)
+        intern_drop(&d->in);
+}
+
 /* On a backend the key is the text's address, kept in the value. */
 static struct bytes text_key(struct stmt_text *const *text)
 {
@@ -67,6 +101,7 @@ static void forget(struct backend *be, struct backend_stmt *bs)
     map_remove(&be->statements, text_key(&bs->text));
     list_leave(&bs->used);
     stmt_text_drop(bs->text);
+    definitions_drop(bs->definitions);
     mem_free(bs);
 }
 

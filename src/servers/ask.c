@@ -136,7 +136,7 @@ static bool learn_greeting(struct finding *f, struct bytes payload)
     str_copy(f->version, sizeof(f->version), g.version);
     f->is_mariadb = greeting_is_mariadb(&g);
     f->version_number = version_number(g.version, f->is_mariadb);
-    f->caps = g.caps, f->mariadb_caps = g.mariadb_caps;
+    f->caps = g.caps;
     f->collation = g.collation;
     f->alive = f->greeted = true;
     return true;
@@ -244,7 +244,7 @@ static void recall_greeting(struct finding *f, struct sql *connection, const cha
     /* The library hides what MariaDB 10 puts in front for old replicas. */
     bool disguised = f->is_mariadb && f->version_number >= 100000 && f->version_number < 110000;
     snprintf(f->version, sizeof(f->version), "%s%.50s", disguised ? "5.5.5-" : "", g.version);
-    f->caps = g.caps, f->mariadb_caps = g.mariadb_caps;
+    f->caps = g.caps;
     f->collation = (uint16_t)(collation != 0 ? collation : 45); /* utf8mb4_general_ci: all have it */
     f->greeted = true;
 }

@@ -30,7 +30,8 @@ struct finding {
     bool greeted;             /* what follows is known                                 */
     char version[64];
     bool is_mariadb;
-    uint32_t version_number, caps, mariadb_caps;
+    uint32_t version_number;
+    uint64_t caps;
     uint16_t collation, utf8mb3_collation, utf8mb4_collation;
     char why[120];            /* unless all went well                                  */
 };

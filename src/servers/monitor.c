@@ -131,7 +131,7 @@ static void learn_greeting(struct server_state *s, const struct finding *f)
     str_copy(s->version, sizeof(s->version), bytes_str(f->version));
     s->is_mariadb = f->is_mariadb;
     s->version_number = f->version_number;
-    s->caps = f->caps, s->mariadb_caps = f->mariadb_caps;
+    s->caps = f->caps;
     s->collation = f->collation;
     s->utf8mb3_collation = f->utf8mb3_collation;
     s->utf8mb4_collation = f->utf8mb4_collation;
@@ -226,7 +226,7 @@ static bool state_equal(const struct server_state *a, const struct server_state 
            a->replicates == b->replicates && a->lag_known == b->lag_known &&
            a->lag_ms == b->lag_ms && a->is_cut_off == b->is_cut_off && a->role == b->role &&
            a->weight == b->weight && a->group == b->group && a->caps == b->caps &&
-           a->mariadb_caps == b->mariadb_caps && a->collation == b->collation &&
+           a->collation == b->collation &&
            a->utf8mb3_collation == b->utf8mb3_collation &&
            a->utf8mb4_collation == b->utf8mb4_collation &&
            a->max_allowed_packet == b->max_allowed_packet && strcmp(a->why, b->why) == 0 &&

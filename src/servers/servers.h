@@ -82,7 +82,7 @@ struct server_state {
     char version[64];             /* as in the greeting, with MariaDB's 5.5.5- if sent     */
     bool is_mariadb;
     uint32_t version_number;      /* 101119, 90704                                        */
-    uint32_t caps, mariadb_caps;
+    uint64_t caps;
     uint16_t collation;           /* of the greeting (collation_server's id)              */
     uint16_t utf8mb3_collation, utf8mb4_collation; /* MariaDB: the character sets' defaults; else 0 */
     uint64_t max_allowed_packet;
@@ -108,7 +108,8 @@ struct topology {
          * capabilities are those that all that answered have in common */
         char version[64];
         bool is_mariadb;
-        uint32_t version_number, caps, mariadb_caps;
+        uint32_t version_number;
+        uint64_t caps;
         uint16_t collation, utf8mb3_collation, utf8mb4_collation;
         uint64_t max_allowed_packet;
     } *groups;

@@ -69,7 +69,8 @@ void sql_greeting(struct sql *c, struct sql_greeting *out)
     out->version = mysql_get_server_info(&c->handle);
     out->is_mariadb = mariadb_connection(&c->handle);
     out->caps = (uint32_t)caps;
-    out->mariadb_caps = out->is_mariadb ? (uint32_t)mariadb_caps : 0;
+    if (out->is_mariadb)
+        out->caps |= (uint64_t)mariadb_caps << 32;
 }
 
 struct sql_rows *sql_query(struct sql *c, const char *text)

@@ -32,7 +32,7 @@ const char *sql_error(const struct sql *c);
 struct sql_greeting {
     const char *version;
     bool is_mariadb;
-    uint32_t caps, mariadb_caps;
+    uint64_t caps;
 };
 void sql_greeting(struct sql *c, struct sql_greeting *out);
 

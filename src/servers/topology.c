@@ -63,17 +63,17 @@ static void tell_as(struct group_state *g, const struct server_state *s)
 
 static void agree_on_dialect(struct topology *t, struct group_state *g)
 {
-    uint32_t caps = UINT32_MAX, mariadb_caps = UINT32_MAX;
+    uint64_t caps = UINT64_MAX;
     for (unsigned i = 0; i < g->n_members; i++) {
         const struct server_state *s = &t->servers[g->members[i]];
         if (s->version[0] == '\0')
             continue;
-        caps &= s->caps, mariadb_caps &= s->mariadb_caps;
+        caps &= s->caps;
         if (g->version[0] == '\0' || g->members[i] == g->primary)
             tell_as(g, s);
     }
     if (g->version[0] != '\0')
-        g->caps = caps, g->mariadb_caps = mariadb_caps;
+        g->caps = caps;
 }
 
 /* ---- groups ----------------------------------------------------------------------------- */

@@ -60,10 +60,13 @@ static bool answer_with(struct command *cmd,
     return true;
 }
 
-static bool read_text(struct session *s, struct command *cmd)
+static bool read_text(struct session *s, struct command *cmd, struct fault *why)
 {
-    struct bytes text = bytes_of(cmd->head + 1, cmd->head_len - 1);
-    statement_read(text, &s->mode, &cmd->st);
+    if (!query_read(bytes_of(cmd->head, cmd->head_len), s->caps, &cmd->text_at, why)) {
+        why->blame = BLAME_POLICY;
+        return false;
+    }
+    statement_read(command_text(cmd), &s->mode, &cmd->st);
     if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
         own_id_put(s, cmd);
     if (!cmd->whole) {
@@ -84,7 +87,7 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
 {
     switch (cmd->code) {
     case COM_QUERY:
-        return read_text(s, cmd);
+        return read_text(s, cmd, why);
     case COM_QUIT:
         cmd->action = ACTION_QUIT;
         return true;
@@ -120,6 +123,7 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
         return answer_with(cmd, reset_connection);
     case COM_STMT_PREPARE:
     case COM_STMT_EXECUTE:
+    case COM_STMT_BULK_EXECUTE:
     case COM_STMT_FETCH:
     case COM_STMT_SEND_LONG_DATA:
     case COM_STMT_RESET:
@@ -136,7 +140,8 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
 /* Commands that may be longer than what is looked at. */
 static bool may_be_long(uint8_t code)
 {
-    return code == COM_QUERY || code == COM_STMT_EXECUTE || code == COM_STMT_SEND_LONG_DATA;
+    return code == COM_QUERY || code == COM_STMT_EXECUTE || code == COM_STMT_BULK_EXECUTE ||
+           code == COM_STMT_SEND_LONG_DATA;
 }
 
 bool command_read(struct task *t, struct session *s, struct command *cmd, struct fault *why)
@@ -157,6 +162,7 @@ bool command_read(struct task *t, struct session *s, struct command *cmd, struct
     cmd->head = buf_head(&in->in) + FRAME_HEADER;
     cmd->wire = bytes_of(buf_head(&in->in), cmd->wire_len);
     cmd->code = cmd->head_len > 0 ? cmd->head[0] : COM_SLEEP;
+    cmd->text_at = 1;
     cmd->next_seq = cmd->server_seq = cmd->error_seq = 1;
     cmd->response = command_response(cmd->code);
     if (seq != 0) {

@@ -50,6 +50,8 @@ struct session_more {
     uint64_t new_id_min, new_id_max, new_id; /* ids that OKs reported, see habits.c       */
     uint64_t new_id_ticket;       /* of the lease in which they did                       */
     ev_timer wait;                /* while IDLE and has_wait_timeout                      */
+    uint32_t last_prepared;       /* by the last PREPARE, 0 if that failed: what MariaDB's
+                                     clients call 0xFFFFFFFF                              */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -61,6 +63,8 @@ struct stmt {
     struct statement st;          /* without its hint's view                              */
     char *hint_server;            /* owned, or NULL                                       */
     uint16_t params, columns;
+    struct definitions *definitions; /* as the client was sent them last, if it keeps them
+                                     (CACHE_METADATA); counted                             */
     uint8_t *types;               /* 2 bytes a parameter as last sent, or NULL            */
     uint64_t types_number;        /* identifies them for backend_stmt.bound; 0 = none     */
     bool has_cursor, has_long_data;
@@ -89,6 +93,7 @@ struct command {
     uint32_t first_frame;         /* payload length of the first frame                    */
     bool whole;                   /* head is all of it                                    */
     size_t wire_len;              /* of what lies in client.in (the whole, if whole)      */
+    size_t text_at;               /* where its text begins in `head`: behind attributes     */
     struct bytes wire;            /* what to send of that: as it lies there, unless rewritten */
     size_t inserted;              /* bytes by which `wire` is longer                       */
     uint8_t next_seq;             /* of what the client expects next                       */
@@ -102,6 +107,12 @@ struct command {
     bool has_own_id;              /* what comes back may show that                        */
     bool (*answer)(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 };
+
+/* The text of a QUERY or PREPARE, as far as it is in sight. */
+static inline struct bytes command_text(const struct command *cmd)
+{
+    return bytes_skip(bytes_of(cmd->head, cmd->head_len), cmd->text_at);
+}
 
 /* What became of a command. */
 struct outcome {
@@ -164,11 +175,44 @@ bool align_to(struct task *t, struct session *s, struct state *wanted, struct fa
 
 /* ---- relay.c -------------------------------------------------------------------------------- */
 
+/* A response on its way. */
+struct relay {
+    struct session *s;
+    struct backend *be;
+    struct command *cmd;
+    struct outcome *out;
+    struct response r;
+    bool insert_eof;              /* the client expects an EOF after definitions           */
+    uint64_t eof_end;             /* where in the client's stream the last of these ends   */
+    bool client_is_ahead;         /* it has sent more commands: not watched any more       */
+    bool drop_eof;                /* the server sends one that the client does not expect  */
+    /* definitions.c */
+    uint64_t missing;             /* dialects that the client speaks and the server does not */
+    struct stmt *keeps;           /* whose definitions both sides keep, or NULL            */
+    uint64_t n_params;            /* definitions of parameters to come                     */
+    uint64_t n_due;               /* definitions to come that are to be kept               */
+    bool has_columns;             /* a result set has begun                               */
+    struct buf kept;              /* definitions that came                                */
+};
+bool relay_put(struct task *t, struct relay *x, struct bytes data);
 /* Send the command, stream the response, learn from it. */
 bool relay(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 /* Read a response to its end without passing it on (of a PREPARE that we sent ourselves):
- * QUERY with the server's error if it is one. */
-bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out, struct fault *why);
+ * QUERY with the server's error if it is one.  Definitions of columns go to `definitions`. */
+bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out,
+                     struct buf *definitions, struct fault *why);
+
+/* ---- definitions.c: column definitions where the hops speak of them in different ways ---------- */
+
+/* Before the response: does it have to be told of definitions? */
+bool definitions_matter(struct relay *x);
+/* The answer to the client's PREPARE was `p`, and made this statement. */
+bool on_prepared_columns(struct task *t, struct relay *x, struct stmt *st, const struct prepared *p,
+                         const struct response_found *f);
+bool on_columns(struct task *t, struct relay *x, const struct response_found *f);
+bool on_definition(struct task *t, struct relay *x, const struct response_found *f);
+/* Append one to those that are kept. */
+bool definition_keep(struct buf *kept, struct bytes definition, struct fault *why);
 /* infile.c: pass the server's request for a file to the client, and the file back. */
 bool infile(struct task *t, struct session *s, struct backend *be, uint8_t *packet, size_t len,
             uint8_t *next_seq, struct fault *why);
@@ -178,6 +222,8 @@ bool tunnel(struct task *t, struct session *s, struct command *cmd, struct outco
 
 /* ---- upload.c --------------------------------------------------------------------------------- */
 
+/* Make of the command what the leased server understands.  Parks, to prepare a statement. */
+bool command_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 bool send_command(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 /* Copy bytes as they come from one stream to the other. */
 bool copy_bytes(struct task *t, struct stream *from, struct stream *to, uint64_t n,
@@ -242,9 +288,8 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
 bool stmt_command(struct session *s, struct command *cmd, struct fault *why);
 /* Make the leased backend know the statement, put its id there into the command, types too. */
 bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why);
-/* A PREPARE went well: note it; gives the client's id. */
-bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p, uint32_t *id,
-                   struct fault *why);
+/* A PREPARE went well: note it. */
+struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p);
 /* The response to a COM_STMT_* ended with these flags; with an error: 0. */
 void stmt_executed(struct session *s, const struct command *cmd, uint16_t status);
 /* SEND_LONG_DATA failed; there is no answer to it, so EXECUTE will say. */

@@ -74,7 +74,7 @@ static bool carry_out_kill(struct task *t, struct session *s, struct kill *k, st
 bool kill_statement(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct kill k = { .outcome = KILL_UNKNOWN };
-    if (!read_kill(bytes_of(cmd->head + 1, cmd->head_len - 1), &s->mode, &k))
+    if (!read_kill(command_text(cmd), &s->mode, &k))
         return fault_set_state(why, BLAME_POLICY, 1235, "42000",
                                "volvox: of KILL only KILL [CONNECTION | QUERY] id is supported, with the "
                                "id that Volvox gave the connection");

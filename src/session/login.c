@@ -32,14 +32,14 @@ static enum auth_plugin usual_plugin(const struct group_state *g)
     return g == NULL || g->is_mariadb || g->version[0] == '\0' ? AUTH_NATIVE : AUTH_CACHING_SHA2;
 }
 
-static uint32_t greet(struct talk *k, const struct group_state *g, struct fault *why)
+static uint64_t greet(struct talk *k, const struct group_state *g, struct fault *why)
 {
     struct session *s = k->s;
     bool known = g != NULL && g->version[0] != '\0';
     struct greeting greeting = {
         .version = bytes_str(known ? g->version : s->config->settings.server_version),
         .thread_id = s->id,
-        .caps = shape_offer(known ? g->caps : CAPS_KNOWN),
+        .caps = shape_offer(known ? g->caps : 0),
         .collation = known && g->collation < 256 ? (uint8_t)g->collation : 45,
         .status = STATUS_AUTOCOMMIT,
         .plugin = auth_plugin_name(usual_plugin(g)),
@@ -198,7 +198,7 @@ static bool admit(struct talk *k, const struct claim *r, const struct group_stat
     return enter_schema(k, schema, why) && welcome(k, schema, g != NULL && g->is_mariadb, why);
 }
 
-static bool read_login(struct talk *k, uint32_t offered, struct login *l, struct fault *why)
+static bool read_login(struct talk *k, uint64_t offered, struct login *l, struct fault *why)
 {
     struct bytes payload;
     if (!talk_read(k, &payload, why))
@@ -237,7 +237,7 @@ bool log_in(struct task *t, struct session *s)
     struct talk k;
     begin_talk(&k, t, s, 0);
     const struct group_state *g = greeting_group(s, topology);
-    uint32_t offered = greet(&k, g, &why);
+    uint64_t offered = greet(&k, g, &why);
     bool ok = offered != 0 && read_login(&k, offered, &l, &why);
     if (ok) {
         struct claim r = { .user = l.user, .schema = l.schema, .plugin = l.plugin, .token = l.auth,

@@ -13,7 +13,7 @@
 void own_id_put(struct session *s, struct command *cmd)
 {
     struct arena *arena = task_arena(s->task);
-    struct bytes text = bytes_of(cmd->head + 1, cmd->head_len - 1);
+    struct bytes text = command_text(cmd);
     if (!cmd->whole || cmd->st.is_broken || s->says_own_id)
         return;
     struct bytes ours = thread_id_put(text, &s->mode, s->state->schema, s->id, arena);

@@ -15,22 +15,15 @@
 
 /* ---- the response ------------------------------------------------------------------------- */
 
-struct relay {
-    struct session *s;
-    struct backend *be;
-    struct command *cmd;
-    struct outcome *out;
-    struct response r;
-    bool insert_eof;              /* the client expects an EOF after definitions           */
-    uint64_t eof_end;             /* where in the client's stream the last of these ends   */
-    bool client_is_ahead;         /* it has sent more commands: not watched any more       */
-    bool drop_eof;                /* the server sends one that the client does not expect  */
-};
-
 static bool put(struct task *t, struct relay *x, struct bytes data)
 {
     x->out->answered = true;
     return stream_put(t, &x->s->client, data, stall_deadline(t), &x->out->why);
+}
+
+bool relay_put(struct task *t, struct relay *x, struct bytes data)
+{
+    return put(t, x, data);
 }
 
 /* Entries that the client would not see on a connection of its own are cut out. */
@@ -51,7 +44,7 @@ static void keep_client_entries(struct session *s, struct bytes tracks, struct b
 
 static bool same_dialect(const struct relay *x)
 {
-    const uint32_t matters = CAP_DEPRECATE_EOF | CAP_SESSION_TRACK;
+    const uint64_t matters = CAP_DEPRECATE_EOF | CAP_SESSION_TRACK;
     return (x->s->caps & matters) == (x->be->caps & matters);
 }
 
@@ -135,24 +128,22 @@ static bool on_columns_end(struct task *t, struct relay *x, const struct respons
 static bool on_prepared(struct task *t, struct relay *x, const struct response_found *f)
 {
     struct prepared p;
-    uint32_t id;
     struct outcome *out = x->out;
-    if (!prepared_read(bytes_of(f->payload, f->payload_len), &p, &out->why) ||
-        !stmt_prepared(x->s, x->cmd, &p, &id, &out->why))
+    if (!prepared_read(bytes_of(f->payload, f->payload_len), x->be->caps, &p, &out->why))
         return false;
+    struct stmt *st = stmt_prepared(x->s, x->cmd, &p);
     for (int i = 0; i < 4; i++)
-        f->payload[1 + i] = (uint8_t)(id >> 8 * i);
-    return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+        f->payload[1 + i] = (uint8_t)(st->id >> 8 * i);
+    return on_prepared_columns(t, x, st, &p, f);
 }
 
-static bool on_column(struct task *t, struct relay *x, const struct response_found *f)
+/* Only for clients that asked for them; the numbers close up behind one that is dropped. */
+static bool on_progress(struct task *t, struct relay *x, const struct response_found *f)
 {
-    struct bytes theirs = bytes_of(f->payload, f->payload_len), ours = own_id_column(x->s, theirs);
-    uint8_t seq = f->seq;
-    if (ours.data == theirs.data)
+    if ((x->s->caps & CAP_PROGRESS) != 0)
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
-    packet_write(&x->s->client.out, &seq, ours);
-    return put(t, x, BYTES_NONE);
+    x->r.seq_shift--;
+    return true;
 }
 
 /* An error may quote what the client has not written. */
@@ -241,8 +232,10 @@ static bool step(struct task *t, struct relay *x, enum response_step what,
         return more(t, x, f->need);
     case STEP_PASS:
         return put(t, x, bytes_of(buf_head(&x->be->stream.in), f->len));
-    case STEP_COLUMN:
-        return on_column(t, x, f);
+    case STEP_COLUMNS:
+        return on_columns(t, x, f);
+    case STEP_DEFINITION:
+        return on_definition(t, x, f);
     case STEP_COLUMNS_END:
         return on_columns_end(t, x, f);
     case STEP_OK:
@@ -251,6 +244,8 @@ static bool step(struct task *t, struct relay *x, enum response_step what,
         return on_ok(t, x, f, true);
     case STEP_ERR:
         return on_err(t, x, f);
+    case STEP_PROGRESS:
+        return on_progress(t, x, f);
     case STEP_INFILE:
         return on_infile(t, x, f);
     case STEP_PREPARED:
@@ -263,23 +258,14 @@ static bool step(struct task *t, struct relay *x, enum response_step what,
     return false;
 }
 
-static bool relay_response(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
+static bool relay_steps(struct task *t, struct relay *x)
 {
-    struct backend *be = s->lease;
-    struct relay x = { .s = s, .be = be, .cmd = cmd, .out = out };
+    struct buf *in = &x->be->stream.in;
     struct response_found f;
-    bool client_wants_eof = (s->caps & CAP_DEPRECATE_EOF) == 0;
-    bool server_sends_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
-    x.insert_eof = client_wants_eof && !server_sends_eof;
-    x.drop_eof = !client_wants_eof && server_sends_eof;
-    response_begin(&x.r, cmd->response, be->caps, cmd->server_seq);
-    x.r.seq_shift = (uint8_t)(cmd->next_seq - cmd->server_seq);
-    x.r.tells_columns = cmd->has_own_id;
     do {
-        struct buf *in = &be->stream.in;
-        enum response_step what = response_next(&x.r, buf_len(in) > 0 ? buf_head(in) : NULL,
-                                                buf_len(in), &f, &out->why);
-        if (!step(t, &x, what, &f))
+        enum response_step what = response_next(&x->r, buf_len(in) > 0 ? buf_head(in) : NULL,
+                                                buf_len(in), &f, &x->out->why);
+        if (!step(t, x, what, &f))
             return false;
         if (what == STEP_MORE)
             f.last = false;
@@ -287,10 +273,25 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
             buf_skip(in, f.len);
         task_breathe(t);
     } while (!f.last);
-    out->over = true;
+    return true;
+}
+
+static bool relay_response(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
+{
+    struct backend *be = s->lease;
+    struct relay x = { .s = s, .be = be, .cmd = cmd, .out = out };
+    bool client_wants_eof = (s->caps & CAP_DEPRECATE_EOF) == 0;
+    bool server_sends_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
+    x.insert_eof = client_wants_eof && !server_sends_eof;
+    x.drop_eof = !client_wants_eof && server_sends_eof;
+    response_begin(&x.r, cmd->response, be->caps, cmd->server_seq);
+    x.r.seq_shift = (uint8_t)(cmd->next_seq - cmd->server_seq);
+    x.r.tells_definitions = definitions_matter(&x) || cmd->has_own_id;
+    out->over = relay_steps(t, &x);
+    buf_release(&x.kept);
     out->rows = x.r.rows;
     out->bytes = x.r.bytes;
-    return true;
+    return out->over;
 }
 
 /* What the reply left open is asked while the client reads its answer. */
@@ -340,15 +341,36 @@ bool relay(struct task *t, struct session *s, struct command *cmd, struct outcom
 
 /* ---- a PREPARE of our own ---------------------------------------------------------------------- */
 
-bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out, struct fault *why)
+/* What the answer says, to whom it may concern; its packets stay in the stream. */
+static bool note_prepare(const struct backend *be, enum response_step what,
+                         const struct response_found *f, struct prepared *out, uint64_t *n_params,
+                         struct buf *definitions, struct fault *why)
+{
+    struct err err;
+    struct bytes payload = bytes_of(f->payload, f->payload_len);
+    if (what == STEP_PREPARED) {
+        bool ok = prepared_read(payload, be->caps, out, why);
+        *n_params = out->params;
+        return ok;
+    }
+    if (what == STEP_DEFINITION)
+        return (*n_params > 0 && (*n_params)-- > 0) || definition_keep(definitions, payload, why);
+    if (what != STEP_ERR)
+        return what != STEP_BAD;
+    return err_read(payload, &err, why) &&
+           fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
+}
+
+bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out,
+                     struct buf *definitions, struct fault *why)
 {
     struct response r;
     struct response_found f;
-    struct err err;
-    bool ok = true;
+    struct buf *in = &be->stream.in;
+    uint64_t n_params = 0;
     response_begin(&r, RESPONSE_PREPARE, be->caps, 1);
+    r.tells_definitions = (be->caps & CAP_CACHE_METADATA) != 0;
     do {
-        struct buf *in = &be->stream.in;
         enum response_step what =
             response_next(&r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), &f, why);
         if (what == STEP_MORE) {
@@ -357,16 +379,11 @@ bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out, s
             f.last = false;
             continue;
         }
-        if (what == STEP_BAD)
+        bool ok = note_prepare(be, what, &f, out, &n_params, definitions, why);
+        if (ok || why->blame == BLAME_QUERY)
+            buf_skip(in, f.len);
+        if (!ok)
             return false;
-        if (what == STEP_PREPARED && !prepared_read(bytes_of(f.payload, f.payload_len), out, why))
-            return false;
-        if (what == STEP_ERR) {
-            if (!err_read(bytes_of(f.payload, f.payload_len), &err, why))
-                return false;
-            ok = fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
-        }
-        buf_skip(in, f.len);
     } while (!f.last);
-    return ok;
+    return true;
 }

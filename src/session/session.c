@@ -24,7 +24,7 @@ static bool carry_out(struct task *t, struct session *s, struct command *cmd,
         if (!wait_while_paused(t, s, &out->why) ||
             !obtain(t, s, cmd, plan, &attempt, out) || !align(t, s, cmd, plan, &out->why))
             continue;
-        if (cmd->stmt != NULL && !stmt_ready(t, s, cmd, &out->why))
+        if (!command_ready(t, s, cmd, &out->why))
             continue;
         if (relay(t, s, cmd, out))
             return true;

@@ -95,9 +95,8 @@ struct session {
     uint64_t pin_since_us;        /* see pins.c                                           */
     uint64_t insert_id;           /* what LAST_INSERT_ID() is, as far as is certain       */
     uint64_t last_ticket;         /* of the lease that served the last command            */
-    enum session_phase phase;
+    uint64_t caps;                /* agreed with the client                               */
     uint32_t id;                  /* the thread id in its greeting                        */
-    uint32_t caps;                /* agreed with the client                               */
     uint32_t pins;
     uint32_t commands;
     int listener_group;           /* -1: the user's                                       */
@@ -105,6 +104,7 @@ struct session {
     uint16_t collation;           /* as the client asked at login                         */
     uint16_t pin_entry;           /* see pins.c                                           */
     uint8_t code;                 /* of the command served last                           */
+    enum session_phase phase : 8;
     bool multi_statements : 1;
     bool counts_lost : 1;         /* a query of ours came behind the last command's: what
                                      ROW_COUNT() and FOUND_ROWS() say is not about it      */

@@ -181,7 +181,7 @@ static void record(const struct session *s, const struct command *cmd, const str
     struct served served = {
         .digest = cmd->st.digest,
         .text = cmd->stmt != NULL ? text_of_stmt(s, cmd->stmt)
-                : has_text        ? bytes_of(cmd->head + 1, cmd->head_len - 1)
+                : has_text        ? command_text(cmd)
                                   : BYTES_NONE,
         .mode = &s->mode,
         .user = s->user->name,

@@ -21,8 +21,8 @@ static struct stmt *find_stmt(const struct session *s, uint32_t id)
 {
     if (s->more == NULL)
         return NULL;
-    if (id == 0xFFFFFFFF)         /* MariaDB: the one prepared last */
-        id = s->more->last_stmt_id;
+    if (id == 0xFFFFFFFF && s->mode.is_mariadb)
+        id = s->more->last_prepared;
     return map_get(&s->more->statements, bytes_of(&id, sizeof id));
 }
 
@@ -66,7 +66,8 @@ void stmt_executed(struct session *s, const struct command *cmd, uint16_t status
     struct stmt *st = cmd->stmt;
     switch (cmd->code) {
     case COM_STMT_EXECUTE:
-        set_long_data(s, st, false);  /* a failed one forgets them as well */
+    case COM_STMT_BULK_EXECUTE:
+        set_long_data(s, st, false); /* a failed one forgets them as well */
         set_cursor(s, st, (status & STATUS_CURSOR_EXISTS) != 0);
         break;
     case COM_STMT_FETCH:
@@ -93,6 +94,7 @@ void stmt_long_data_failed(struct command *cmd, const struct fault *why)
 static void free_stmt(struct stmt *st)
 {
     stmt_text_drop(st->text);
+    definitions_drop(st->definitions);
     mem_free(st->hint_server);
     mem_free(st->types);
     mem_free(st);
@@ -107,6 +109,8 @@ static void close_stmt(struct session *s, struct stmt *st)
     }
     set_cursor(s, st, false);
     set_long_data(s, st, false);
+    if (s->more->last_prepared == st->id)
+        s->more->last_prepared = 0;
     map_remove(&s->more->statements, bytes_of(&st->id, sizeof st->id));
     free_stmt(st);
 }
@@ -124,19 +128,17 @@ void statements_forget(struct session *s)
     s->has_new_id = false;
 }
 
-bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p, uint32_t *id,
-                   struct fault *why)
+struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p)
 {
     struct session_more *more = session_more(s);
     struct bytes text = cmd->has_own_id ? cmd->rewritten : bytes_of(cmd->head + 1, cmd->head_len - 1);
     struct stmt *st = mem_zalloc(sizeof *st);
-    (void)why;
     /* 0 and 0xFFFFFFFF mean something else; after four thousand million, ids may come round. */
     do
         more->last_stmt_id++;
     while (more->last_stmt_id == 0 || more->last_stmt_id == 0xFFFFFFFF ||
            find_stmt(s, more->last_stmt_id) != NULL);
-    st->id = more->last_stmt_id;
+    st->id = more->last_prepared = more->last_stmt_id;
     st->st = cmd->st;
     if (cmd->st.hint.kind == HINT_SERVER) {
         st->hint_server = mem_strndup(cmd->st.hint.server.data, cmd->st.hint.server.len);
@@ -154,8 +156,7 @@ bool stmt_prepared(struct session *s, struct command *cmd, const struct prepared
     map_put(&more->statements, bytes_of(&st->id, sizeof st->id), st);
     backend_stmt_add(s->lease, st->text, p->id, s->config->settings.statements_per_backend);
     count(session_worker(s), prepares);
-    *id = st->id;
-    return true;
+    return st;
 }
 
 /* ---- what a command means ------------------------------------------------------------------------------ */
@@ -172,7 +173,7 @@ static bool is_long_enough(const struct command *cmd)
 {
     static const uint8_t least[] = {
         [COM_STMT_EXECUTE] = 9, [COM_STMT_SEND_LONG_DATA] = 6, [COM_STMT_CLOSE] = 4,
-        [COM_STMT_RESET] = 4,   [COM_STMT_FETCH] = 8,
+        [COM_STMT_RESET] = 4,   [COM_STMT_FETCH] = 8,           [COM_STMT_BULK_EXECUTE] = 6,
     };
     return cmd->head_len > least[cmd->code];
 }
@@ -204,6 +205,8 @@ static bool understand_prepare(struct session *s, struct command *cmd, struct fa
     cmd->action = ACTION_FORWARD;
     if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
         own_id_put(s, cmd);
+    if (s->more != NULL)
+        s->more->last_prepared = 0;
     if (cmd->st.verb == VERB_KILL)
         return fault_set_state(why, BLAME_POLICY, 1295, "HY000",
                                "volvox: KILL can't be prepared, because thread ids seen through Volvox "
@@ -237,6 +240,23 @@ static bool understand_reset(struct session *s, struct command *cmd)
     return true;
 }
 
+/* As servers see to it; what else they refuse they say themselves. */
+static bool may_execute_bulk(const struct session *s, const struct command *cmd, struct fault *why)
+{
+    struct cursor c = cursor_of(bytes_of(cmd->head, cmd->head_len));
+    read_bytes(&c, 1 + 4); /* command, id */
+    uint16_t flags = read_u16(&c);
+    if (!s->mode.is_mariadb)
+        return fault_set(why, BLAME_POLICY, ER_UNKNOWN_COM, "Unknown command");
+    if (c.bad)
+        return fault_set(why, BLAME_POLICY, ER_MALFORMED_PACKET, "Malformed communication packet");
+    bool wants_unit_results = (flags & BULK_UNIT_RESULTS) != 0;
+    if ((s->caps & CAP_BULK) == 0 || (wants_unit_results && (s->caps & CAP_BULK_UNIT_RESULTS) == 0))
+        return fault_set(why, BLAME_POLICY, 1295,
+                         "This command is not supported in the prepared statement protocol yet");
+    return true;
+}
+
 bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
 {
     if (cmd->code == COM_STMT_PREPARE)
@@ -256,9 +276,13 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
         cmd->st = st->st, cmd->has_own_id = st->has_own_id;
     /* What stays open keeps the session where it is, and it may want to write there. */
     bool opens = cmd->code == COM_STMT_SEND_LONG_DATA ||
-                 (cmd->code == COM_STMT_EXECUTE && cmd->head[5] != 0);
+                 (cmd->code == COM_STMT_EXECUTE && (cmd->head[5] & EXECUTE_CURSOR) != 0);
     cmd->st.reads_only &= !opens;
     switch (cmd->code) {
+    case COM_STMT_BULK_EXECUTE:
+        if (!may_execute_bulk(s, cmd, why))
+            return false;
+        /* fall through */
     case COM_STMT_EXECUTE:
         if (st == NULL)
             return no_such_statement(s, id, "mysqld_stmt_execute", why);
@@ -272,7 +296,8 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
         if (st == NULL)
             return no_such_statement(s, id, "mysqld_stmt_fetch", why);
         if (!st->has_cursor)
-            return fault_set(why, BLAME_POLICY, 1421, "The statement (%u) has no open cursor.", id);
+            return fault_set(why, BLAME_POLICY, 1421, "The statement (%u) has no open cursor%s", id,
+                             s->mode.is_mariadb ? "" : ".");
         return true;
     case COM_STMT_RESET:
         return st != NULL ? understand_reset(s, cmd)
@@ -309,54 +334,111 @@ static bool prepare_there(struct task *t, struct session *s, struct stmt *st, st
     state_drop(then);
     if (!aligned)
         return false;
+    struct buf definitions = { 0 };
     backend_write(be, COM_STMT_PREPARE, st->text->text);
-    if (!stream_flush(t, &be->stream, 0, why) || !swallow_prepare(t, be, &p, why))
+    bool ok = stream_flush(t, &be->stream, 0, why) && swallow_prepare(t, be, &p, &definitions, why);
+    if (ok) {
+        count(session_worker(s), prepares);
+        *out = backend_stmt_add(be, st->text, p.id, s->config->settings.statements_per_backend);
+        if (buf_len(&definitions) > 0)
+            (*out)->definitions = definitions_get(buf_bytes(&definitions));
+    }
+    buf_release(&definitions);
+    return ok && align_to(t, s, s->state, why);
+}
+
+/* The command without attributes, which the server does not know. */
+static bool strip_execute(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    struct stmt *st = cmd->stmt;
+    struct execute x;
+    struct bytes head = bytes_of(cmd->head, cmd->head_len);
+    if (!execute_read(head, st->params, s->caps, &x, why))
         return false;
-    count(session_worker(s), prepares);
-    *out = backend_stmt_add(be, st->text, p.id, s->config->settings.statements_per_backend);
-    return align_to(t, s, s->state, why);
+    bool has_attributes = x.n_values > st->params;
+    if (cmd->first_frame == FRAME_MAX || (has_attributes && (!cmd->whole || st->has_long_data)))
+        return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
+                         "volvox: query attributes beside long values, and server %s does not know "
+                         "attributes",
+                         s->lease->server->name);
+    uint8_t *wire = arena_alloc(task_arena(t), cmd->wire_len);
+    size_t len = execute_strip(head, &x, st->params, wire + FRAME_HEADER, why);
+    if (len == 0)
+        return false;
+    size_t frame = cmd->first_frame - (cmd->head_len - len);
+    frame_set_header(wire, (uint32_t)frame, 0);
+    cmd->wire = bytes_of(wire, FRAME_HEADER + len);
+    return true;
+}
+
+static bool insert_types(struct task *t, struct command *cmd, const struct execute *x,
+                         struct fault *why)
+{
+    const struct stmt *st = cmd->stmt;
+    size_t each = x->has_names ? 3 : 2, extra = each * st->params;
+    size_t before = FRAME_HEADER + x->types_at, frame = frame_len(cmd->wire.data) + extra;
+    bool is_stripped = frame_len(cmd->wire.data) != cmd->first_frame;
+    if (frame >= FRAME_MAX && (extra > sizeof((struct reframe *)NULL)->carry || is_stripped))
+        return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
+                         "volvox: more than 16 MiB for a statement with that many parameters");
+    uint8_t *wire = arena_alloc(task_arena(t), cmd->wire.len + extra);
+    memcpy(wire, cmd->wire.data, before);
+    wire[FRAME_HEADER + x->flag_at] |= x->flag;
+    for (size_t i = 0; i < st->params; i++) {
+        memcpy(wire + before + each * i, st->types + 2 * i, 2);
+        if (x->has_names)
+            wire[before + each * i + 2] = 0;
+    }
+    memcpy(wire + before + extra, cmd->wire.data + before, cmd->wire.len - before);
+    cmd->inserted = extra;
+    cmd->wire = bytes_of(wire, cmd->wire.len + extra);
+    if (frame < FRAME_MAX)
+        frame_set_header(wire, (uint32_t)frame, 0);
+    return true;
+}
+
+static void remember_types(struct stmt *st, struct bytes payload, const struct execute *x)
+{
+    static atomic_ullong numbers;
+    if (st->types == NULL)
+        st->types = mem_alloc(2 * (size_t)st->params);
+    execute_types(payload, x, st->params, st->types);
+    st->types_number = atomic_fetch_add(&numbers, 1) + 1;
 }
 
 /* The parameters' types, which a client sends only once: the server remembers them with its
  * statement, which other sessions use as well, so they are sent whenever they differ. */
-static bool bind_types(struct task *t, struct command *cmd, struct backend_stmt *bs, struct fault *why)
+static bool bind_types(struct task *t, struct session *s, struct command *cmd,
+                       struct backend_stmt *bs, struct fault *why)
 {
-    static atomic_ullong numbers;
     struct stmt *st = cmd->stmt;
     struct execute x;
+    bool strips =
+        cmd->code == COM_STMT_EXECUTE && (s->caps & ~s->lease->caps & CAP_QUERY_ATTRIBUTES) != 0;
+    /* what the client sent: after an attempt on another server it may be what that one got */
+    cmd->wire = bytes_of(cmd->head - FRAME_HEADER, cmd->wire_len);
+    cmd->inserted = 0;
+    if (strips && !strip_execute(t, s, cmd, why))
+        return false;
     if (st->params == 0)
         return true;
-    if (!execute_read(bytes_of(cmd->head, cmd->head_len), st->params, &x, why)) {
-        why->blame = BLAME_POLICY;
+    struct bytes payload = bytes_skip(cmd->wire, FRAME_HEADER);
+    if (!execute_read(payload, st->params, s->caps & s->lease->caps, &x, why))
         return false;
-    }
     if (x.types_sent) {
-        mem_free(st->types);
-        st->types = (uint8_t *)mem_strndup(x.types.data, x.types.len);
-        st->types_number = atomic_fetch_add(&numbers, 1) + 1;
+        remember_types(st, payload, &x);
         bs->bound = st->types_number;
         return true;
     }
     if (st->types == NULL)
-        return fault_set(why, BLAME_POLICY, 1210, "Incorrect arguments to mysqld_stmt_execute");
+        return fault_set(why, BLAME_POLICY, 1210, "Incorrect arguments to %s",
+                         cmd->code == COM_STMT_EXECUTE ? "mysqld_stmt_execute"
+                                                       : "mysqld_stmt_bulk_execute");
     if (bs->bound == st->types_number)
         return true;
-    size_t extra = 2u * st->params, before = FRAME_HEADER + x.bound_flag_at + 1;
-    if (cmd->first_frame + extra >= FRAME_MAX && extra > sizeof ((struct reframe *)NULL)->carry)
-        return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
-                         "volvox: more than 16 MiB for a statement with that many parameters");
+    if (!insert_types(t, cmd, &x, why))
+        return false;
     bs->bound = st->types_number;
-    /* from what the client sent: at the second attempt `wire` may be of the first */
-    const uint8_t *plain = cmd->head - FRAME_HEADER;
-    uint8_t *wire = arena_alloc(task_arena(t), cmd->wire_len + extra);
-    memcpy(wire, plain, before);
-    wire[before - 1] = 1;
-    memcpy(wire + before, st->types, extra);
-    memcpy(wire + before + extra, plain + before, cmd->wire_len - before);
-    cmd->inserted = extra;
-    cmd->wire = bytes_of(wire, cmd->wire_len + extra);
-    if (cmd->first_frame + extra < FRAME_MAX)
-        frame_set_header(wire, (uint32_t)(cmd->first_frame + extra), 0);
     return true;
 }
 
@@ -372,8 +454,12 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
     struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
     if (bs == NULL && !prepare_there(t, s, st, &bs, why))
         return false;
-    if (cmd->code == COM_STMT_EXECUTE && !bind_types(t, cmd, bs, why))
+    bool executes = cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_BULK_EXECUTE;
+    if (executes && !bind_types(t, s, cmd, bs, why)) {
+        if (why->blame == BLAME_CLIENT)
+            why->blame = BLAME_POLICY;
         return false;
+    }
     if (cmd->code == COM_STMT_SEND_LONG_DATA)
         set_long_data(s, st, true);
     /* `wire` lies in client.in or in the arena: ours to write to */

@@ -114,6 +114,37 @@ static bool send_reframed(struct task *t, struct session *s, struct command *cmd
     }
 }
 
+/* The text alone, for a server that knows no query attributes. */
+static bool strip_attributes(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    size_t removed = cmd->text_at - 1;
+    struct bytes text = cmd->has_own_id ? cmd->rewritten : command_text(cmd);
+    size_t len = cmd->has_own_id ? 1 + text.len : cmd->wire_len - FRAME_HEADER - removed;
+    uint32_t first_frame = cmd->has_own_id ? (uint32_t)len : cmd->first_frame - (uint32_t)removed;
+    if (cmd->first_frame == FRAME_MAX)
+        return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
+                         "volvox: more than 16 MiB with query attributes, which server %s does not know",
+                         s->lease->server->name);
+    uint8_t *wire = arena_alloc(task_arena(t), FRAME_HEADER + len);
+    frame_set_header(wire, first_frame, 0);
+    wire[FRAME_HEADER] = cmd->code;
+    if (text.len > 0)
+        memcpy(wire + FRAME_HEADER + 1, text.data, text.len);
+    cmd->wire = bytes_of(wire, FRAME_HEADER + len);
+    return true;
+}
+
+bool command_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    if (cmd->stmt != NULL)
+        return stmt_ready(t, s, cmd, why);
+    if (cmd->code != COM_QUERY || (s->caps & CAP_QUERY_ATTRIBUTES) == 0)
+        return true;
+    /* (at a second attempt it may have been another server's) */
+    cmd->wire = bytes_of(cmd->head - FRAME_HEADER, cmd->wire_len);
+    return (s->lease->caps & CAP_QUERY_ATTRIBUTES) != 0 || strip_attributes(t, s, cmd, why);
+}
+
 static bool send_long(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
     struct stream *to = &s->lease->stream;

@@ -58,8 +58,7 @@ bool variable_cannot_be_replayed(struct bytes name)
                                          "gtid_next",       "gtid_seq_no",  "pseudo_thread_id",
                                          "pseudo_slave_mode", "pseudo_replica_mode", "sql_log_bin",
                                          "debug_sync",      "debug",        "rbr_exec_mode",
-                                         "skip_replication", "resultset_metadata",
-                                         "require_row_format",
+                                         "skip_replication", "require_row_format",
                                          "timestamp" /* DEFAULT is reported as a time */ };
     for (size_t i = 0; i < ARRAY_LEN(these); i++)
         if (bytes_equal(name, bytes_str(these[i])))

@@ -96,8 +96,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     response_begin(&r, kinds[choices[0] % ARRAY_LEN(kinds)],
                    CAP_PROTOCOL_41 | (choices[1] & 1 ? CAP_DEPRECATE_EOF : 0) |
-                       (choices[1] & 2 ? CAP_SESSION_TRACK : 0),
+                       (choices[1] & 2 ? CAP_SESSION_TRACK : 0) |
+                       (choices[1] & 4 ? CAP_CACHE_METADATA | CAP_EXTENDED_METADATA : 0) |
+                       (choices[1] & 8 ? CAP_PROGRESS : 0) |
+                       (choices[1] & 16 ? CAP_OPTIONAL_METADATA : 0),
                    1);
+    r.tells_definitions = choices[1] & 32;
     r.seq_shift = choices[3];
     r.tells_columns = (choices[1] & 4) != 0;
     tell(&whole, &r, data, size, 0);

@@ -11,7 +11,7 @@ from compressed import frame, squeeze                                       # no
 
 seen = set()
 KINDS = ["OK", "RESULT", "PREPARE", "FIELDS", "ROWS", "STRING"]
-NO_EOF, TRACK = 0x1000000, 0x800000
+NO_EOF, TRACK, OPTIONAL, CACHE = 0x1000000, 0x800000, 0x2000000, 1 << 36
 
 
 def put(what, name, data):
@@ -37,13 +37,16 @@ def recorded(name, kind, caps, data):
     elif kind == "LOGIN":
         put("login", name, b"\xff\xff\xff\xff" + data)
     elif len(data) < 600:
-        flags = (1 if caps & NO_EOF else 0) | (2 if caps & TRACK else 0)
+        flags = ((1 if caps & NO_EOF else 0) | (2 if caps & TRACK else 0) | (4 if caps & CACHE else 0)
+                 | (16 if caps & OPTIONAL else 0))
         put("response", name, bytes([KINDS.index(kind), flags, 7, 3]) + data)
+        if flags & 20:
+            put("response", name + "_told", bytes([KINDS.index(kind), flags | 32, 7, 3]) + data)
         if name.endswith("new_multi") or name.endswith("new_error"):
             put("packet", name, b"\1\0\0\0" + data)
         last = list(packets(data))[-1]
         if last[0] in (0x00, 0xFE, 0xFF) and len(last) > 7:
-            put("reply", name, bytes([flags >> 1, 0, 0, 0]) + last)
+            put("reply", name, bytes([flags >> 1 & 1, 0, 0, 0]) + last)
         if name.endswith("new_select_rows"):
             put("rows", name + "_column", b"\2\0\0\0" + list(packets(data))[1])
             put("rows", name + "_row", b"\2\0\0\0" + list(packets(data))[3])
@@ -101,6 +104,15 @@ def main():
     fixed = b"\x17\1\0\0\0\0\1\0\0\0"
     put("execute", "types", b"\2\0\0\0" + fixed + b"\0\1\x08\0\xfd\0values")
     put("execute", "again", b"\2\0\0\0" + fixed + b"\0\0values")
+    put("execute", "bulk", b"\2\0\0\0\xfa\1\0\0\0\x80\0\x08\0\xfd\0\0value")
+    named = b"\x17\1\0\0\0\x08\1\0\0\0"
+    put("execute", "named", b"\1\0\1\0" + named + b"\2\0\1\3\0\0\xfd\0\1n" + b"1234\3abc")
+    put("execute", "named_again", b"\1\0\1\0" + named + b"\1\0\0" + b"1234")
+    put("execute", "nulls", b"\x28\0\1\0" + named + b"\x28\xff\xff\xff\xff\xff\0")
+    put("attributes", "none", b"\0\0\0\0\3\0\1select 1")
+    put("attributes", "several", b"\0\0\0\0\3\3\1\2\1\3\0\1a\6\0\1b\xfd\0\1c" + b"1234\3abcselect 1")
+    put("response", "progress", b"\1\x09\7\3" + b"\x0c\0\0\1\xff\xff\xff\1\1\2\20\0\0\3abc"
+        + b"\7\0\0\2\0\0\0\2\0\0\0")
     put("execute", "prepared", b"\0\0\0\0\0\1\0\0\0\1\0\2\0\0\0\0")
 
 

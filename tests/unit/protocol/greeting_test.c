@@ -13,7 +13,7 @@ static void check_greeting(const struct record *rec, void *arg)
     bool mariadb = strcmp(arg, "mariadb") == 0;
     assert_int_equal(greeting_is_mariadb(&g), mariadb);
     assert_int_equal(g.caps & CAP_LONG_PASSWORD, mariadb ? 0 : CAP_LONG_PASSWORD);
-    assert_int_equal(g.mariadb_caps, mariadb ? 0x1d : 0);
+    assert_int_equal(g.caps >> 32, mariadb ? 0x1d : 0);
     assert_int_equal(g.status, STATUS_AUTOCOMMIT);
     assert_text(g.plugin, mariadb ? "mysql_native_password" : "caching_sha2_password");
     assert_memory_equal(g.version.data, mariadb ? "5.5.5-10.11." : "9.7.4", 5);
@@ -89,12 +89,12 @@ static void extended_capabilities_unset_bit_0_as_mariadb_does(void **state)
     struct greeting g = a_greeting(), got;
     struct buf out = { 0 };
     uint8_t seq = 0;
-    g.mariadb_caps = 0x1d;
+    g.caps |= 0x1dull << 32;
     greeting_write(&out, &seq, &g);
     assert_int_equal(seq, 1);
     assert_true(greeting_read(payload_of(&out), &got, NULL));
     assert_false(got.caps & CAP_LONG_PASSWORD);
-    assert_int_equal(got.mariadb_caps, 0x1d);
+    assert_int_equal(got.caps >> 32, 0x1d);
     assert_true(greeting_is_mariadb(&got));
     buf_release(&out);
 }
@@ -173,7 +173,7 @@ static void scrambles_have_no_nul_and_no_dollar_and_differ(void **state)
 
 /* ---- logins ---- */
 
-static struct login a_login(uint32_t caps)
+static struct login a_login(uint64_t caps)
 {
     return (struct login){ .caps = caps | CAP_LONG_PASSWORD | CAP_PROTOCOL_41,
                            .max_packet = 1 << 24,
@@ -185,18 +185,18 @@ static struct login a_login(uint32_t caps)
                            .attributes = BYTES_LITERAL("\2_a\1b") };
 }
 
-static void login_comes_back(uint32_t caps, uint32_t mariadb_caps)
+static void login_comes_back(uint64_t caps)
 {
     struct login l = a_login(caps), got;
     struct buf out = { 0 };
     struct fault why = FAULT_NONE;
     uint8_t seq = 1;
-    l.mariadb_caps = mariadb_caps;
     login_write(&out, &seq, &l);
     struct bytes payload = payload_of(&out);
+    assert_true(login_read(payload, UINT64_MAX, &got, &why));
+    assert_int_equal(got.caps, caps & CAPS_MARIADB ? l.caps & ~CAP_LONG_PASSWORD : l.caps);
     assert_true(login_read(payload, UINT32_MAX, &got, &why));
-    assert_int_equal(got.caps, mariadb_caps != 0 ? l.caps & ~CAP_LONG_PASSWORD : l.caps);
-    assert_int_equal(got.mariadb_caps, mariadb_caps);
+    assert_int_equal(got.caps & CAPS_MARIADB, 0);
     assert_int_equal(got.max_packet, l.max_packet);
     assert_int_equal(got.collation, l.collation);
     assert_false(got.is_ssl_request);
@@ -221,15 +221,15 @@ static void login_comes_back(uint32_t caps, uint32_t mariadb_caps)
 static void logins_come_back_in_every_form(void **state)
 {
     (void)state;
-    static const uint32_t optional[] = { CAP_CONNECT_WITH_DB, CAP_PLUGIN_AUTH, CAP_CONNECT_ATTRS,
+    static const uint64_t optional[] = { CAP_CONNECT_WITH_DB, CAP_PLUGIN_AUTH, CAP_CONNECT_ATTRS,
                                          CAP_SECURE_CONNECTION, CAP_PLUGIN_AUTH_LENENC };
     for (unsigned set = 0; set < 1u << ARRAY_LEN(optional); set++) {
-        uint32_t caps = 0;
+        uint64_t caps = 0;
         for (size_t i = 0; i < ARRAY_LEN(optional); i++)
             if (set & 1u << i)
                 caps |= optional[i];
-        login_comes_back(caps, 0);
-        login_comes_back(caps, 0x1d);
+        login_comes_back(caps);
+        login_comes_back(caps | 0x1dull << 32);
     }
 }
 

@@ -21,6 +21,8 @@ LONG_PASSWORD, FOUND_ROWS, LONG_FLAG, WITH_DB, LOCAL_FILES = 1, 2, 4, 8, 0x80
 PROTOCOL_41, TRANSACTIONS, SECURE = 0x200, 0x2000, 0x8000
 MULTI_STATEMENTS, MULTI_RESULTS, PS_MULTI = 0x10000, 0x20000, 0x40000
 PLUGIN_AUTH, LENENC_AUTH, TRACK, NO_EOF = 0x80000, 0x200000, 0x800000, 0x1000000
+OPTIONAL_METADATA = 0x2000000
+BULK, EXTENDED_METADATA, CACHE_METADATA = 1 << 34, 1 << 35, 1 << 36
 COMMON = (LONG_PASSWORD | LONG_FLAG | LOCAL_FILES | PROTOCOL_41 | TRANSACTIONS | SECURE |
           MULTI_STATEMENTS | MULTI_RESULTS | PS_MULTI | PLUGIN_AUTH | LENENC_AUTH)
 
@@ -103,7 +105,9 @@ class Recorder:
         scramble = greeting[at + 5:at + 13] + greeting[at + 32:at + 44]
         plugin = greeting[at + 45:].split(b"\0")[0]
         auth = token(plugin, scramble, self.password)
-        login = struct.pack("<IIB23x", caps, 1 << 24, 45) + self.user + b"\0"
+        bits = caps & ~LONG_PASSWORD if caps >> 32 else caps
+        login = struct.pack("<IIB19xI", bits & 0xFFFFFFFF, 1 << 24, 45, caps >> 32)
+        login += self.user + b"\0"
         c.send(login + bytes([len(auth)]) + auth + plugin + b"\0", 1)
         if record:
             self.line("login", "LOGIN", 1, "", login + bytes([len(auth)]) + auth + plugin + b"\0")
@@ -147,6 +151,10 @@ class Recorder:
         if params:
             body += bytes((params + 7) // 8) + b"\1" + types + values
         return self.command(name, "RESULT", steps, body)
+
+    def bulk(self, name, steps, statement, flags=0x80, types=b"", values=b""):
+        self.command(name, "RESULT", steps,
+                     b"\xfa" + statement + struct.pack("<H", flags) + types + values)
 
     def setup(self):
         self.login(COMMON, record=False)
@@ -217,6 +225,51 @@ class Recorder:
         if caps & TRACK:
             self.trackers()
 
+    def kept(self, tag):
+        """MariaDB leaves out the definitions that it has sent before."""
+        self.query(tag + "kept_query", "cR", "select a, b from t order by a")
+        s = self.prepare(tag + "kept_prepare", "pcC", "select ? as x, a from t where a < 3")
+        one, text = struct.pack("<q", 7), b"\3abc"
+        for name, kind, value in (("first", 8, one), ("again", 8, one), ("text", 0xFD, text)):
+            self.execute(tag + "kept_" + name, "cR", s, types=bytes([kind, 0]), values=value, params=1)
+        s = self.prepare(None, None, "select a from t")
+        self.execute(tag + "kept_cursor", "R", s, cursor=1)
+        self.execute(tag + "kept_cursor_again", "R", s, cursor=1)
+        s = self.prepare(None, None, "call out_param(?)")
+        self.execute(tag + "kept_call", "crcrO", s, types=b"\x08\0", values=one, params=1)
+        s = self.prepare(None, None, "insert into t values (?, 'bulk') returning a")
+        self.bulk(tag + "kept_bulk", "cR", s, types=b"\x08\0",
+                  values=b"".join(b"\0" + struct.pack("<q", n) for n in (51, 52)))
+        self.bulk(tag + "kept_bulk_again", "cR", s, flags=0, values=b"\0" + struct.pack("<q", 53))
+        self.query(None, None, "create table typed (i inet6, u uuid, j json)")
+        self.query(tag + "typed", "cR", "select * from typed")
+        self.command(tag + "typed_fields", "FIELDS", "R", b"\x04typed\0%")
+
+    def optional(self, tag):
+        """MySQL leaves out definitions when told to."""
+        for which in ("full", "none"):
+            self.query(tag + "set_" + which, "O", "set resultset_metadata = " + which)
+            self.query(tag + which + "_text", "cR", "select a, b from t order by a")
+            self.query(tag + which + "_multi", "cr" "cR", "select 1; select 2")
+            s = self.prepare(tag + which + "_prepare", "pcC", "select ?, a from t where a < ?")
+            self.execute(tag + which + "_execute", "cR", s, types=b"\x08\0\x08\0",
+                         values=struct.pack("<qq", 7, 4), params=2)
+            self.execute(tag + which + "_cursor", "R", s, cursor=1, types=b"\x08\0\x08\0",
+                         values=struct.pack("<qq", 7, 4), params=2)
+            self.prepare(tag + which + "_prepare_params", "pC", "do ?")
+            s = self.prepare(None, None, "call out_param(?)")
+            self.execute(tag + which + "_call", "cr" "cr" "O", s, types=b"\x08\0",
+                         values=struct.pack("<q", 7), params=1)
+
+    def dialects(self):
+        mariadb = self.family == "mariadb"
+        more = BULK | EXTENDED_METADATA | CACHE_METADATA if mariadb else OPTIONAL_METADATA
+        for caps, tag in ((COMMON | NO_EOF | more, "dialect_"), (COMMON | more, "olddialect_")):
+            self.setup()
+            self.login(caps, record=False)
+            self.command(None, None, None, b"\2recorded")
+            (self.kept if mariadb else self.optional)(tag)
+
     def trackers(self):
         gtids = ", session_track_gtids = OWN_GTID" if self.family == "mysql" else ""
         self.query("track_on", "O", "set session_track_system_variables = '*', "
@@ -245,6 +298,8 @@ def main():
     r.record_all(COMMON | TRACK | NO_EOF, "new_")
     r.record_all(COMMON, "old_")
     r.record_all(COMMON | NO_EOF, "untracked_")
+    r.dialects()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@
 
 struct record {
     char name[48], kind[16], steps[16];
-    uint32_t caps;
+    uint64_t caps;
     uint8_t seq;
     struct bytes data; /* freed by record_release() */
 };
@@ -46,12 +46,13 @@ static inline unsigned each_record(const char *family, void (*f)(const struct re
     while (getline(&line, &size, file) > 0) {
         struct record r;
         unsigned seq;
+        unsigned long long caps;
         int at = 0;
         if (strncmp(line, "token ", 6) == 0)
             continue;
         assert_int_equal(
-            sscanf(line, "%47s %15s %8x %u %15s %n", r.name, r.kind, &r.caps, &seq, r.steps, &at),
-            5);
+            sscanf(line, "%47s %15s %16llx %u %15s %n", r.name, r.kind, &caps, &seq, r.steps, &at), 5);
+        r.caps = caps;
         r.seq = (uint8_t)seq;
         r.data = from_hex(line + at);
         f(&r, arg);

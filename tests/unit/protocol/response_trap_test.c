@@ -15,7 +15,7 @@ struct wire {
     struct fault why;
 };
 
-static void begin(struct wire *w, enum response_kind kind, uint32_t caps)
+static void begin(struct wire *w, enum response_kind kind, uint64_t caps)
 {
     *w = (struct wire){ .seq = 1 };
     response_begin(&w->r, kind, caps, 1);
@@ -316,12 +316,84 @@ static void progress_reports_are_no_errors(void **state)
 {
     (void)state;
     struct wire w;
-    begin(&w, RESPONSE_RESULT, RICH);
+    begin(&w, RESPONSE_RESULT, RICH | CAP_PROGRESS);
     for (int i = 0; i < 3; i++)
         sends(&w, BYTES_LITERAL("\xFF\xFF\xFF\1\1\2\20\0\0\4copy"));
     sends_ok(&w, 0x00, 0);
+    for (int i = 0; i < 3; i++)
+        answers(&w, STEP_PROGRESS, false);
     answers(&w, STEP_OK, true);
     assert_int_equal(w.found.seq, 4);
+    end(&w);
+}
+
+/* SIGNAL ... SET MYSQL_ERRNO = 65535, and a report from a server that was not asked for any. */
+static void errors_of_that_number_are_errors(void **state)
+{
+    (void)state;
+    struct wire w;
+    begin(&w, RESPONSE_RESULT, RICH);
+    sends_error(&w, 0xFFFF);
+    answers(&w, STEP_ERR, true);
+    end(&w);
+    begin(&w, RESPONSE_RESULT, RICH | CAP_PROGRESS);
+    sends_error(&w, 0xFFFF);
+    answers(&w, STEP_ERR, true);
+    end(&w);
+    begin(&w, RESPONSE_RESULT, RICH);
+    sends(&w, BYTES_LITERAL("\xFF\xFF\xFF\1\1\2\20\0\0\4copy"));
+    answers(&w, STEP_ERR, true);
+    end(&w);
+}
+
+/* The count, and whether definitions follow, in either family's dialect. */
+static void a_count_may_say_that_no_definitions_follow(void **state)
+{
+    (void)state;
+    static const uint64_t dialects[] = { CAP_CACHE_METADATA, CAP_OPTIONAL_METADATA };
+    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
+        struct wire w;
+        begin(&w, RESPONSE_RESULT, RICH | dialects[i]);
+        sends(&w, BYTES_LITERAL("\xFC\x2C\1\0"));
+        sends_text(&w, "\1x");
+        sends_ok(&w, 0xFE, 0);
+        answers(&w, STEP_COLUMNS_END, false);
+        answers(&w, STEP_END_OF_ROWS, true);
+        assert_int_equal(w.r.rows, 1);
+        end(&w);
+        begin(&w, RESPONSE_RESULT, RICH | dialects[i]);
+        sends(&w, BYTES_LITERAL("\1"));
+        answers(&w, STEP_BAD, false);
+        end(&w);
+    }
+    struct wire w;
+    begin(&w, RESPONSE_RESULT, RICH);
+    sends(&w, BYTES_LITERAL("\1\1"));
+    answers(&w, STEP_BAD, false);
+    end(&w);
+}
+
+/* Told one by one they must be there whole, and an end among them is none. */
+static void told_definitions_may_not_be_ends(void **state)
+{
+    (void)state;
+    struct wire w;
+    begin(&w, RESPONSE_RESULT, RICH | CAP_CACHE_METADATA);
+    w.r.tells_definitions = true;
+    sends(&w, BYTES_LITERAL("\2\1"));
+    sends_text(&w, "\3def");
+    sends_ok(&w, 0xFE, 0);
+    answers(&w, STEP_COLUMNS, false);
+    assert_int_equal(shown(&w, FRAME_HEADER + 2), STEP_MORE);
+    answers(&w, STEP_DEFINITION, false);
+    answers(&w, STEP_BAD, false);
+    end(&w);
+    begin(&w, RESPONSE_RESULT, RICH | CAP_CACHE_METADATA);
+    w.r.tells_definitions = true;
+    sends(&w, BYTES_LITERAL("\2\1"));
+    sends_error(&w, 1317);
+    answers(&w, STEP_COLUMNS, false);
+    answers(&w, STEP_ERR, true);
     end(&w);
 }
 
@@ -523,6 +595,9 @@ int main(void)
         cmocka_unit_test(a_stream_begins_with_anything_but_an_error),
         cmocka_unit_test(an_error_among_definitions_is_the_end),
         cmocka_unit_test(progress_reports_are_no_errors),
+        cmocka_unit_test(errors_of_that_number_are_errors),
+        cmocka_unit_test(a_count_may_say_that_no_definitions_follow),
+        cmocka_unit_test(told_definitions_may_not_be_ends),
         cmocka_unit_test(an_upload_goes_on_with_the_given_number),
         cmocka_unit_test(a_server_may_give_up_in_an_upload),
         cmocka_unit_test(a_cursor_has_no_rows_in_either_dialect),

@@ -127,6 +127,41 @@ static void column_counts_are_length_encoded(void **state)
     buf_release(&out);
 }
 
+static void a_count_says_whether_definitions_follow(void **state)
+{
+    (void)state;
+    struct column_count c;
+    assert_true(column_count_read(BYTES_LITERAL("\xFC\x2C\1"), 0, &c));
+    assert_int_equal(c.count, 300);
+    assert_true(c.follow);
+    assert_false(column_count_read(BYTES_LITERAL("\xFC\x2C\1\1"), 0, &c));
+    static const uint64_t dialects[] = { CAP_CACHE_METADATA, CAP_OPTIONAL_METADATA };
+    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
+        assert_true(column_count_read(BYTES_LITERAL("\xFC\x2C\1\1"), dialects[i], &c));
+        assert_true(c.follow);
+        assert_true(column_count_read(BYTES_LITERAL("\xFC\x2C\1\0"), dialects[i], &c));
+        assert_false(c.follow);
+        assert_int_equal(c.count, 300);
+        assert_false(column_count_read(BYTES_LITERAL("\xFC\x2C\1"), dialects[i], &c));
+        assert_false(column_count_read(BYTES_LITERAL("\1\1\1"), dialects[i], &c));
+    }
+}
+
+static void extended_metadata_has_its_place(void **state)
+{
+    (void)state;
+    size_t at;
+    struct fault why = FAULT_NONE;
+    struct bytes good = BYTES_LITERAL("\3def\0\0\0\1x\0\x0C\x3f\0\1\0\0\0\x08\0\0\0\0\0");
+    assert_true(column_extension_at(good, &at, &why));
+    assert_int_equal(good.data[at], 0x0C);
+    for (size_t n = 0; n < good.len; n++) {
+        struct bytes cut = exact_copy(bytes_of(good.data, n));
+        assert_false(column_extension_at(cut, &at, &why));
+        exact_free(cut);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +171,8 @@ int main(void)
         cmocka_unit_test(rows_come_back_with_nulls_and_empty_values),
         cmocka_unit_test(a_row_has_exactly_its_values),
         cmocka_unit_test(column_counts_are_length_encoded),
+        cmocka_unit_test(a_count_says_whether_definitions_follow),
+        cmocka_unit_test(extended_metadata_has_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
