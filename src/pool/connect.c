@@ -99,6 +99,12 @@ static bool switch_plugin(struct backend *be, struct bytes payload, enum auth_pl
     return true;
 }
 
+/* A password that has expired says nothing about the server. */
+static enum blame blame_for(unsigned code)
+{
+    return code == ER_MUST_CHANGE_PASSWORD_LOGIN ? BLAME_POLICY : BLAME_SERVER;
+}
+
 static bool log_in(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     struct greeting g;
@@ -127,7 +133,7 @@ static bool log_in(struct task *t, struct backend *be, double deadline, struct f
         if (kind == 0xFF) {
             if (!err_read(payload, &err, why))
                 return false;
-            return fault_set_state(why, BLAME_SERVER, err.code, err.sqlstate, "%.*s",
+            return fault_set_state(why, blame_for(err.code), err.code, err.sqlstate, "%.*s",
                                    BYTES_FMT(err.text));
         }
     }
@@ -169,6 +175,11 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
     struct state *s = state_at_login(be->collation, 45);
     size_t n = tracking_sql(be, s, sql, sizeof sql);
     bool ok = backend_ask(t, be, COM_QUERY, bytes_of(sql, n), deadline, why);
+    if (!ok && why->blame == BLAME_QUERY && why->code == ER_MUST_CHANGE_PASSWORD) {
+        be->sandbox = SANDBOX_IN;
+        be->caps &= ~CAP_SESSION_TRACK;
+        ok = true;
+    }
     if (!ok && why->blame == BLAME_QUERY && be->collation != 45) {
         /* not a collation of this server's family: go by its own default */
         be->collation = 45;
@@ -206,9 +217,11 @@ static struct backend *give_up(struct task *t, struct backend *be, struct fault 
     struct server *server = be->server;
     if (why->blame == BLAME_TIME && !task_is_cancelled(t))
         why->blame = BLAME_SERVER; /* too slow: another one may do */
-    atomic_fetch_add_explicit(&server->connect_failures, 1, memory_order_relaxed);
-    atomic_store_explicit(&server->last_failure_us, clock_us(), memory_order_relaxed);
-    count(be->pool->pools->worker, backends_failed);
+    if (why->blame != BLAME_POLICY) {
+        atomic_fetch_add_explicit(&server->connect_failures, 1, memory_order_relaxed);
+        atomic_store_explicit(&server->last_failure_us, clock_us(), memory_order_relaxed);
+        count(be->pool->pools->worker, backends_failed);
+    }
     log_warn("connection to server failed", "server=%s user=%s code=%u why=%s", server->name,
              log_quote(bytes_str(be->pool->user)), why->code, log_quote(bytes_str(why->text)));
     be->pool->n_held--;

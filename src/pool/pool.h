@@ -121,6 +121,10 @@ enum backend_place {
     BACKEND_CLOSING,              /* in no list; its holder frees it                      */
 };
 
+/* An account whose password has expired may log in, but the server lets nothing pass then except what
+ * changes it.  Such a connection is for one session, also when that has changed the password. */
+enum sandbox { SANDBOX_NONE, SANDBOX_IN, SANDBOX_LEFT };
+
 /* An answer that the server owes and no client will see. */
 enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR };
 
@@ -139,6 +143,7 @@ struct backend {
     bool reports_vaguely;         /* its reports of variables may mean others: session/unclear.c */
     bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
     bool interrupted;             /* see backend_interrupt()                              */
+    enum sandbox sandbox : 8;
     bool multi_statements;        /* as COM_SET_OPTION last said; no reset changes it     */
     bool schema_is_old;           /* its collation was reset or may be another by now: enter it
                                      again before a session that is in it goes on          */

@@ -63,6 +63,9 @@ static bool answer_with(struct command *cmd,
 static bool read_text(struct session *s, struct command *cmd, struct fault *why)
 {
     if (!query_read(bytes_of(cmd->head, cmd->head_len), s->caps, &cmd->text_at, why)) {
+        if (!cmd->whole)
+            return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
+                             "volvox: query attributes may have at most %zu bytes", cmd->head_len);
         why->blame = BLAME_POLICY;
         return false;
     }

@@ -96,7 +96,7 @@ static void hold(struct session *s, struct backend *be)
     be->holder = s;
     be->holder_id = s->id;
     s->last_ticket = be->ticket;
-    if ((be->caps & CAP_SESSION_TRACK) == 0)
+    if ((be->caps & CAP_SESSION_TRACK) == 0 && be->sandbox != SANDBOX_IN)
         session_pin(s, s->pins | PIN_UNTRACKED);
 }
 

@@ -64,6 +64,7 @@ enum session_phase {
 #define PIN_RESOURCE_GROUP 0x00010000u
 #define PIN_VARIABLE 0x00020000u       /* a variable that can't be replayed               */
 #define PIN_REPLICATION 0x00040000u    /* registered as a replica, or reads the binary log */
+#define PIN_PASSWORD 0x00800000u       /* it changed an expired one: nobody else's connection */
 #define PIN_TRACKING 0x00080000u       /* the client changed session_track_*              */
 #define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
 #define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */

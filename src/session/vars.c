@@ -188,9 +188,22 @@ static void learn_status(struct session *s, const struct ok *ok)
     }
 }
 
+/* In the sandbox MySQL lets only the change of the password pass, MariaDB some others too. */
+static void leave_sandbox(struct session *s, const struct command *cmd)
+{
+    struct backend *be = s->lease;
+    if (cmd->code == COM_PING || cmd->st.verb == VERB_SET)
+        return;
+    be->sandbox = SANDBOX_LEFT;
+    session_pin(s, s->pins | PIN_PASSWORD |
+                       ((be->caps & CAP_SESSION_TRACK) == 0 ? PIN_UNTRACKED : 0));
+}
+
 void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
 {
     struct backend *be = s->lease;
+    if (be->sandbox == SANDBOX_IN)
+        leave_sandbox(s, cmd);
     learn_status(s, ok);
     note_insert_id(s, ok->insert_id);
     if (ok->track.len == 0)

@@ -857,6 +857,8 @@ def test_malformed_attributes_are_refused_as_by_the_server(mysql):
 
 def test_long_statements_with_attributes_stream_through(mysql):
     with mysql.client(db="test", caps=MODERN | QUERY_ATTRIBUTES) as c:
+        code, _, text = error_of(c.query, "select 1", name="x" * (2 << 20))
+        assert (code, text[:7]) == (1153, "volvox:")
         for n in (FULL - 100, FULL, FULL + 1, 20 << 20):
             r = c.query(f"select length('{'x' * n}')", name="value")
             assert r.value() == b"%d" % n
@@ -873,3 +875,95 @@ def test_the_mysql_program_sends_attributes(attributes):
         input=f"query_attributes x hello y 5\nselect {GET}('x'), {GET}('y'), count(*) > 0 from items;\n"
               f"select {GET}('x');\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stdout.split()) == (0, ["hello", "5", "1", "NULL"]), done.stderr
+
+
+# ---- expired passwords -----------------------------------------------------------------------------------------------
+
+OLD = ("expiring", "old-secret")
+
+
+@pytest.fixture
+def expiring(place, start_volvox):
+    """An account whose password is about to expire; Volvox with it."""
+    primary = place.primary
+    primary.query(f"create user '{OLD[0]}'@'%' identified by '{OLD[1]}'")
+    primary.query(f"grant select, update on *.* to '{OLD[0]}'@'%'")
+    place.cluster.sync()
+    volvox = start_volvox(settings_for(place.cluster, users=(APP, OLD)))
+    yield place, volvox
+    primary.query(f"drop user '{OLD[0]}'@'%'")
+
+
+def expire(place):
+    place.primary.query(f"alter user '{OLD[0]}'@'%' password expire")
+    place.cluster.sync()
+
+
+def change(place):
+    return ("set password = password('new-secret')" if place.family == "mariadb"
+            else "alter user user() identified by 'new-secret'")
+
+
+def failures(volvox):
+    return volvox.status()["backends_failed"]
+
+
+def test_an_expired_password_is_no_fault_of_the_servers(expiring):
+    """A client that does not know of such things is refused as by the server; others don't notice."""
+    place, volvox = expiring
+    if place.family == "mariadb":
+        place.primary.query("set global disconnect_on_expired_password = 1")
+        for replica in place.cluster.replicas:
+            replica.query("set global disconnect_on_expired_password = 1")
+    expire(place)
+    before = failures(volvox)
+    want = error_of(Client, place.primary.port, *OLD)
+    assert want[0] == 1862
+    assert error_of(Client, volvox.port, *OLD, db="shop") == want
+    with Client(volvox.port, *OLD) as c, Client(volvox.port, db="shop") as other:
+        for _ in range(3):
+            assert error_of(c.query, "select 1") == want
+            assert error_of(c.query, "update shop.items set price = price") == want
+            assert other.query("select count(*) > 0 from items").value() == b"1"
+            other.query("update items set price = price where id = 1")
+    assert failures(volvox) == before
+    for server in place.cluster.servers if place.family == "mariadb" else ():
+        server.query("set global disconnect_on_expired_password = 0")
+
+
+@pytest.mark.parametrize("db", [None, "shop"])
+def test_an_expired_password_can_be_changed(expiring, db):
+    place, volvox = expiring
+    expire(place)
+    with Client(place.primary.port, *OLD, db=db, caps=MODERN | EXPIRED_PASSWORDS) as direct:
+        refused = [error_of(direct.query, sql) for sql in ("select 1", "do 1")]
+    with Client(volvox.port, *OLD, db=db, caps=MODERN | EXPIRED_PASSWORDS) as c:
+        assert [error_of(c.query, sql) for sql in ("select 1", "do 1")] == refused
+        assert refused[0][0] == 1820
+        assert error_of(c.query, "update shop.items set price = price where id = 1") == refused[0]
+        c.query(change(place))
+        # It is an ordinary session now, with the state that it should have.
+        assert c.query("select database()").value() == (db.encode() if db else None)
+        assert c.query("update shop.items set price = price where id = 1").affected == 0
+        c.query("set time_zone = '+03:00'")
+        assert c.query("select @@time_zone").value() == b"+03:00"
+    with Client(volvox.port) as other:
+        assert other.query("select 1").value() == b"1"
+    # The password that Volvox has is of no use any more, and no connection of before is used.
+    with Client(volvox.port, *OLD, caps=MODERN | EXPIRED_PASSWORDS) as c:
+        assert error_of(c.query, "update shop.items set price = price where id = 1")[0] == 1045
+
+
+def test_a_connection_with_an_expired_password_is_not_used_for_others(expiring):
+    place, volvox = expiring
+    expire(place)
+    with Client(volvox.port, *OLD, caps=MODERN | EXPIRED_PASSWORDS) as c:
+        for _ in range(3):
+            assert error_of(c.query, "select 1")[0] == 1820
+            assert error_of(c.query, "update shop.items set price = price where id = 1")[0] == 1820
+    place.primary.query(f"alter user '{OLD[0]}'@'%' identified by '{OLD[1]}'")
+    place.cluster.sync()
+    with Client(volvox.port, *OLD) as c:
+        for _ in range(10):
+            assert c.query("select 1").value() == b"1"
+            assert c.query("update shop.items set price = price where id = 1").affected == 0
