@@ -164,7 +164,8 @@ static bool follow_hint(const struct facts *facts, const struct statement *st, s
 {
     out->why = WHY_HINT;
     if (st->hint.kind == HINT_SERVER) {
-        out->role = wish_in_group(facts, st).role;
+        /* (an id is that of one server) */
+        out->role = st->verb == VERB_KILL ? ROLE_ANY : wish_in_group(facts, st).role;
         out->server = st->hint.server;
         return true;
     }

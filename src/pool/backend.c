@@ -101,17 +101,30 @@ static void dispose(struct backend *be)
     mem_free(be);
 }
 
-void backend_close(struct backend *be, const char *why)
+static void part_with(struct backend *be, const char *why)
 {
-    struct worker *w = be->pool->pools->worker;
-    struct server *server = server_take(be->server);
-    log_debug("backend closed", "server=%s thread=%u why=%s commands=%llu", server->name, be->thread_id,
+    log_debug("backend closed", "server=%s thread=%u why=%s commands=%llu", be->server->name, be->thread_id,
               log_quote(bytes_str(why)), (unsigned long long)be->commands);
     backend_move(be, BACKEND_CLOSING);
     account(be, BACKEND_CLOSING, -1);
     quit(be);
     dispose(be);
+}
+
+void backend_close(struct backend *be, const char *why)
+{
+    struct worker *w = be->pool->pools->worker;
+    struct server *server = server_take(be->server);
+    part_with(be, why);
     lend_slot(server, w);
+    server_drop(server);
+}
+
+void backend_close_extra(struct backend *be)
+{
+    struct server *server = server_take(be->server);
+    part_with(be, "it was one too many");
+    server_closed(server);
     server_drop(server);
 }
 

@@ -60,6 +60,9 @@ struct pool *pool_get(struct pools *ps, const struct lease_terms *terms);
 /* As pool_take(), from one pool; `collation` to log in with. */
 struct backend *pool_take_from(struct task *t, struct pool *p, const struct lease_terms *terms,
                                double deadline, struct fault *why);
+/* Without a queue: where the limit allows no more, one in addition, which backend_close_extra() ends. */
+struct backend *pool_take_at_once(struct task *t, struct pool *p, const struct lease_terms *terms,
+                                  bool *is_extra, struct fault *why);
 /* Put a backend that fits the next session to its idle list, or close it if it is of no
  * more use; nobody waits for it. */
 void pool_keep(struct backend *be);
@@ -73,6 +76,8 @@ struct backend *pool_oldest_idle(struct pools *ps, struct server *server);
 void backend_move(struct backend *be, enum backend_place to);
 /* Close and free; tells the server's queue that a connection may be made.  The caller holds it. */
 void backend_close(struct backend *be, const char *why);
+/* Of one that was over the limit: nobody may open another. */
+void backend_close_extra(struct backend *be);
 /* The same without a goodbye, in the middle of whatever it is doing; its place at the server stays
  * taken: the caller's now. */
 void backend_discard(struct backend *be);

@@ -12,8 +12,8 @@
 #include "base/mem.h"
 
 struct killing {
-    struct pool *pool;            /* n_taking keeps it                                    */
-    struct state *state;          /* counted; of the connection that does it               */
+    struct pool *pool;   /* n_taking keeps it                                    */
+    struct state *state; /* counted; of the connection that does it               */
     uint16_t collation;
     uint32_t thread_id;
 };
@@ -41,8 +41,9 @@ static bool kill_over(struct task *t, struct backend *be, const char *verb, cons
     int n = snprintf(sql, sizeof sql, "%s %u", verb, k->thread_id);
     double deadline = worker_now(task_worker(t)) + 10;
     bool ok = backend_ask(t, be, COM_QUERY, bytes_of(sql, (size_t)n), deadline, &why);
-    log_info("command ended on the server", "server=%s thread=%u by=%s outcome=%s", be->server->name,
-             k->thread_id, log_quote(bytes_str(verb)), log_quote(bytes_str(ok ? "done" : why.text)));
+    log_info("command ended on the server", "server=%s thread=%u by=%s outcome=%s",
+             be->server->name, k->thread_id, log_quote(bytes_str(verb)),
+             log_quote(bytes_str(ok ? "done" : why.text)));
     return ok || why.blame == BLAME_QUERY;
 }
 
@@ -76,15 +77,20 @@ static void interrupt_there(struct task *t, void *arg)
 {
     struct killing *k = arg;
     struct fault why = FAULT_NONE;
-    struct lease_terms terms = { .server = k->pool->server, .state = k->state,
+    struct lease_terms terms = { .server = k->pool->server,
+                                 .state = k->state,
                                  .collation = k->collation };
-    struct backend *be =
-        pool_take_from(t, k->pool, &terms, worker_now(task_worker(t)) + 10, &why);
+    bool is_extra;
+    /* What is to be interrupted may be the reason why none is free. */
+    struct backend *be = pool_take_at_once(t, k->pool, &terms, &is_extra, &why);
+    bool ok = be != NULL && kill_over(t, be, "KILL QUERY", k);
     if (be == NULL)
         log_warn("command could not be interrupted", "server=%s thread=%u why=%s",
                  k->pool->server->name, k->thread_id, log_quote(bytes_str(why.text)));
+    else if (is_extra)
+        backend_close_extra(be);
     else
-        pool_put(be, kill_over(t, be, "KILL QUERY", k) ? PUT_CLEAN : PUT_CLOSE);
+        pool_put(be, ok ? PUT_CLEAN : PUT_CLOSE);
     killing_free(k);
 }
 
@@ -95,7 +101,7 @@ void backend_interrupt(struct backend *be)
         return;
     struct killing *k = killing_new(be);
     if (task_start(be->pool->pools->worker, "interrupt", interrupt_there, k))
-        be->interrupted = true;   /* perhaps not for the first time: it may run another command now */
+        be->interrupted = true; /* perhaps not for the first time: it may run another command now */
     else
         killing_free(k);
 }

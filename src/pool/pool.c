@@ -274,6 +274,28 @@ struct backend *pool_take_from(struct task *t, struct pool *p, const struct leas
     return be != NULL ? lease(be) : NULL;
 }
 
+static struct backend *open_extra(struct task *t, struct pool *p, const struct lease_terms *terms,
+                                  struct fault *why)
+{
+    atomic_fetch_add_explicit(&p->server->open, 1, memory_order_relaxed);
+    struct backend *be = backend_open(t, p, terms->collation, 0, why);
+    if (be == NULL)
+        server_closed(p->server);
+    return be;
+}
+
+struct backend *pool_take_at_once(struct task *t, struct pool *p, const struct lease_terms *terms,
+                                  bool *is_extra, struct fault *why)
+{
+    p->n_taking++;
+    struct backend *be = take_idle(p, terms);
+    *is_extra = be == NULL && !make_place(p);
+    if (be == NULL)
+        be = *is_extra ? open_extra(t, p, terms, why) : open_for_lease(t, p, terms, 0, why);
+    p->n_taking--;
+    return be != NULL ? lease(be) : NULL;
+}
+
 struct backend *pool_take(struct task *t, const struct lease_terms *terms, double deadline,
                           struct fault *why)
 {

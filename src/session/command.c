@@ -79,10 +79,7 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
         if (cmd->st.verb == VERB_SELECT)
             cmd->st.verb = VERB_OTHER;
     }
-    /* The client's thread ids are Volvox's own; on a server the same number is somebody else. */
-    if (cmd->st.verb == VERB_KILL)
-        return answer_with(cmd, kill_statement);
-    cmd->action = ACTION_FORWARD;
+    cmd->action = cmd->st.verb == VERB_KILL ? ACTION_KILL : ACTION_FORWARD;
     return true;
 }
 
@@ -119,7 +116,9 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
     case COM_SET_OPTION:
         return answer_with(cmd, set_option);
     case COM_PROCESS_KILL:
-        return answer_with(cmd, kill_process);
+        forward_as(cmd, VERB_KILL);
+        cmd->action = ACTION_KILL;
+        return true;
     case COM_CHANGE_USER:
         return answer_with(cmd, change_user);
     case COM_RESET_CONNECTION:

@@ -80,6 +80,7 @@ struct stmt {
 enum action {
     ACTION_FORWARD,               /* to a backend, its response to the client             */
     ACTION_EXECUTE,               /* likewise, of a prepared statement                    */
+    ACTION_KILL,                  /* by us or like the two above: kill.c                  */
     ACTION_ANSWER,                /* answered by us (command->answer)                     */
     ACTION_QUIT
 };
@@ -318,10 +319,9 @@ struct bytes own_id_text(const struct session *s, struct bytes error);
 
 /* ---- kill.c ------------------------------------------------------------------------------------ */
 
-bool kill_statement(struct task *t, struct session *s, struct command *cmd, struct fault *why);
-bool kill_process(struct task *t, struct session *s, struct command *cmd, struct fault *why);
-/* report.c: name of the user of this worker's session, NULL if there is none (logged in). */
-const char *session_user(struct worker *w, uint32_t id);
+/* Carry it out, or leave it to a server; if that does not know the thread, relay() puts its error into
+ * out->why and not before the client.  Parks. */
+bool kill_command(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 
 /* ---- login.c -------------------------------------------------------------------------------------------- */
 
@@ -379,10 +379,17 @@ void quota_drop(struct sessions_shared *shared, const struct user_config *u);
 
 /* ---- session.c ---------------------------------------------------------------------------------------------- */
 
-/* End a session: an idle one with a last word, one that is served by cancelling its task. */
+/* End a session: an idle one with a last word (code 0: without), one that is served by cancelling its
+ * task. */
 void session_dismiss(struct session *s, unsigned code, const char *text);
 /* End an idle session without a word. */
 void session_abandon(struct session *s);
+/* Have the command end that the session runs or wants to run, on the server too; false if there is
+ * none. */
+bool session_interrupt(struct session *s);
+/* Obtain, align, relay, as often as it takes. */
+bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
+               struct outcome *out);
 /* The same group of the listener's, by its name, in another configuration; false if it is gone. */
 bool session_follow_group(struct session *s, const struct config *now);
 /* Write an OK packet with the session's status. */

@@ -113,7 +113,9 @@ static bool lease_from(struct task *t, struct session *s, struct server *server,
         .collation = s->collation,
         .sure = sure,
     };
+    s->is_waiting = true;
     struct backend *be = pool_take(t, &terms, deadline, why);
+    s->is_waiting = false;
     if (be == NULL)
         return false;
     hold(s, be);

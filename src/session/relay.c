@@ -146,13 +146,21 @@ static bool on_progress(struct task *t, struct relay *x, const struct response_f
     return true;
 }
 
-/* An error may quote what the client has not written. */
+/* An error may quote what the client has not written; that a thread is unknown is for kill.c to judge. */
 static bool put_err(struct task *t, struct relay *x, const struct response_found *f)
 {
     struct err err;
     uint8_t seq = f->seq;
-    if (!x->cmd->has_own_id || !err_read(bytes_of(f->payload, f->payload_len), &err, NULL))
+    struct command *cmd = x->cmd;
+    bool may_be_ours = cmd->action == ACTION_KILL && x->out->error == ER_NO_SUCH_THREAD;
+    if ((!cmd->has_own_id && !may_be_ours) ||
+        !err_read(bytes_of(f->payload, f->payload_len), &err, NULL))
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
+    if (may_be_ours) {
+        cmd->error_seq = f->seq;
+        fault_set_state(&x->out->why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
+        return true;
+    }
     err_write(&x->s->client.out, &seq, err.code, err.sqlstate, own_id_text(x->s, err.text), x->s->caps);
     return put(t, x, BYTES_NONE);
 }

@@ -79,23 +79,13 @@ size_t sessions_copy(struct worker *w, struct session_bookmark *mark, struct ses
     return n;
 }
 
-const char *session_user(struct worker *w, uint32_t id)
-{
-    const struct session *s = id_find(worker_sessions(w), id);
-    return s != NULL && s->user != NULL ? s->user->name : NULL;
-}
-
 bool session_kill(struct worker *w, uint32_t id, bool query_only)
 {
     struct session *s = id_find(worker_sessions(w), id);
     if (s == NULL || s->phase == SESSION_CLOSING)
         return false;
-    if (!query_only) {
-        session_dismiss(s, ER_CONNECTION_KILLED, "Connection was killed");
-        return true;
-    }
-    if (s->phase != SESSION_BUSY || s->lease == NULL)
-        return false;
-    backend_interrupt(s->lease);
+    if (query_only)
+        return session_interrupt(s);
+    session_dismiss(s, ER_CONNECTION_KILLED, "Connection was killed");
     return true;
 }

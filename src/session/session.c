@@ -16,8 +16,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static bool carry_out(struct task *t, struct session *s, struct command *cmd,
-                      const struct plan *plan, struct outcome *out)
+bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
+               struct outcome *out)
 {
     struct attempt attempt = { .n_avoid = 0 };
     do {
@@ -62,6 +62,9 @@ static bool serve_command(struct task *t, struct session *s)
     case ACTION_ANSWER:
         out.done = cmd.answer(t, s, &cmd, &out.why);
         count(session_worker(s), commands_answered);
+        break;
+    case ACTION_KILL:
+        out.done = kill_command(t, s, &cmd, &out);
         break;
     case ACTION_FORWARD:
     case ACTION_EXECUTE:
@@ -247,7 +250,7 @@ static bool has_arrived(struct session *s, bool loop_says_so)
 static void serve(struct task *t, void *arg)
 {
     struct session *s = arg;
-    bool goes_on = true;
+    bool goes_on = !s->is_killed; /* while it waited for a stack */
     s->task = t;
     /* What has arrived meanwhile is served now; then the stack goes back. */
     for (bool more = has_arrived(s, true); goes_on && more; more = has_arrived(s, false)) {
@@ -425,11 +428,31 @@ static void dismiss_idle(struct session *s, const struct fault *why)
 void session_dismiss(struct session *s, unsigned code, const char *text)
 {
     struct fault why;
-    fault_set(&why, BLAME_TIME, code, "%s", text);
-    if (s->phase == SESSION_IDLE)
+    s->is_killed |= code == 0;
+    fault_set(&why, BLAME_TIME, code, "%s", text != NULL ? text : "");
+    if (s->phase == SESSION_IDLE && s->is_killed) {
+        leave_idle(s);
+        end_session(s);
+    } else if (s->phase == SESSION_IDLE) {
         dismiss_idle(s, &why);
-    else if (s->task != NULL)
+    } else if (s->task != NULL) {
         task_cancel(s->task);
+    }
+}
+
+bool session_interrupt(struct session *s)
+{
+    if (s->phase != SESSION_BUSY || s->task == NULL)
+        return false;
+    if (s->lease != NULL) {
+        backend_interrupt(s->lease);
+        return true;
+    }
+    if (s->is_waiting || s->is_paused) {
+        s->is_interrupted = true;
+        task_cancel(s->task);
+    }
+    return s->is_interrupted;
 }
 
 void session_abandon(struct session *s)

@@ -116,9 +116,12 @@ struct session {
     bool explicit_transaction : 1; /* see track_is_for_client()                            */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
     bool has_wait_timeout : 1;    /* it set that variable: see idle.c                     */
+    bool is_waiting : 1;          /* for a backend                                         */
+    bool is_killed : 1;           /* ends without a word                                   */
+    bool is_interrupted : 1;      /* its task is cancelled, but only for this command       */
     bool says_own_id : 1;         /* the client has set pseudo_thread_id: own_id.c         */
-    uint8_t id_round;             /* how often ids came round before this one was given   */
     bool in_tunnel : 1;           /* see tunnel.c                                         */
+    uint8_t id_round;             /* how often ids came round before this one was given   */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };
 

@@ -137,7 +137,7 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return false;
     }
     note_failure(s, out);
-    if (out->answered)
+    if (out->answered || s->is_killed)
         return false;
     bool has_lost = was_pinned && s->lease == NULL;
     if (cmd->response == RESPONSE_NONE && cmd->action != ACTION_ANSWER && !cmd->ends_session) {
@@ -204,10 +204,21 @@ static void record(const struct session *s, const struct command *cmd, const str
         fault_note(&out->why, s->user->name, s->id);
 }
 
+/* KILL QUERY came while the command waited for a connection: that alone ends. */
+static void end_interruption(struct task *t, struct session *s, struct outcome *out)
+{
+    s->is_interrupted = false;
+    task_forgive(t);
+    if (!out->done)
+        fault_set(&out->why, BLAME_TIME, ER_QUERY_INTERRUPTED, "Query execution was interrupted");
+}
+
 bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
     bool was_pinned = s->lease != NULL && (s->pins & ~PIN_PASSING) != 0;
-    bool cancelled = task_is_cancelled(t);
+    bool cancelled = task_is_cancelled(t) && !s->is_interrupted;
+    if (s->is_interrupted)
+        end_interruption(t, s, out);
     if (cmd->head != NULL && s->user != NULL) {
         count(session_worker(s), commands);
         s->commands++;
@@ -223,5 +234,5 @@ bool settle(struct task *t, struct session *s, struct command *cmd, struct outco
         linger(t, s);             /* it was answered before it was all there */
         return false;
     }
-    return !cancelled;
+    return !cancelled && !s->is_killed;
 }

@@ -207,10 +207,6 @@ static bool understand_prepare(struct session *s, struct command *cmd, struct fa
         own_id_put(s, cmd);
     if (s->more != NULL)
         s->more->last_prepared = 0;
-    if (cmd->st.verb == VERB_KILL)
-        return fault_set_state(why, BLAME_POLICY, 1295, "HY000",
-                               "volvox: KILL can't be prepared, because thread ids seen through Volvox "
-                               "are its own");
     if (s->more != NULL && s->more->statements.count >= limit)
         return fault_set_state(why, BLAME_POLICY, 1461, "42000",
                                "Can't create more than max_prepared_stmt_count statements "
@@ -291,6 +287,8 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
             st->long_data_fault = FAULT_NONE;
             return false;
         }
+        if (st->st.verb == VERB_KILL)
+            cmd->action = ACTION_KILL;
         return true;
     case COM_STMT_FETCH:
         if (st == NULL)
