@@ -52,7 +52,8 @@ static bool same_dialect(const struct relay *x)
 static uint16_t expect_status(const struct relay *x)
 {
     const struct statement *st = &x->cmd->st;
-    bool more = st->verb == VERB_CALL || (st->effects & EFFECT_MULTI) != 0;
+    bool runs = x->cmd->code != COM_STMT_PREPARE;
+    bool more = runs && (st->verb == VERB_CALL || (st->effects & EFFECT_MULTI) != 0);
     return (uint16_t)(more ? x->s->status | STATUS_MORE_RESULTS : x->s->status & ~STATUS_MORE_RESULTS);
 }
 

@@ -6,7 +6,7 @@ import pytest
 
 from servers import APP
 from volvox import settings_for
-from wire import (BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, MODERN, MULTI_STATEMENTS, Client,
+from wire import (BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, COM_STMT_PREPARE, MODERN, MULTI_STATEMENTS, Client,
                   ServerError)
 
 MULTI_ON, MULTI_OFF = struct.pack("<H", 0), struct.pack("<H", 1)
@@ -128,6 +128,22 @@ def test_old_clients_get_the_servers_flags_with_each_eof(place, begin, sql, resu
         with client(db="shop", caps=BASE | MULTI_STATEMENTS) as c:
             c.query(begin)
             answers.append(packets_of(c, sql, results))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("sql, eofs", [("select id, ? from items where id = ?", 2), ("call out_value(?, @y)", 1)])
+@pytest.mark.parametrize("begin", ["do 1", "set autocommit = 0", "start transaction read only"])
+def test_old_clients_get_the_servers_flags_when_they_prepare(place, begin, sql, eofs):
+    """DBD::MariaDB 44call_placeholder.t: "more results" of a PREPARE would be waited for."""
+    answers = []
+    for client in (place.client, place.direct):
+        with client(db="shop", caps=BASE) as c:
+            c.query(begin)
+            c.command(COM_STMT_PREPARE, sql.encode())
+            packets = [c.recv()[5:]]            # MariaDB numbers statements for all connections
+            while sum(p[0] == 0xFE for p in packets) < eofs:
+                packets.append(c.recv())
+            answers.append(packets)
     assert answers[0] == answers[1]
 
 
