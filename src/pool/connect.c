@@ -20,8 +20,11 @@ static bool next_packet(struct task *t, struct backend *be, struct bytes *payloa
             buf_skip(&be->stream.in, p.wire_len);
             return true;
         }
-        if (need == 0)
-            return false;
+        if (need == 0) {
+            struct fault bad = *why;
+            return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s: %s",
+                             be->server->name, bad.text);
+        }
     }
     return false;
 }
@@ -215,8 +218,9 @@ static void set_expiry(struct backend *be, const struct settings *limits)
 static struct backend *give_up(struct task *t, struct backend *be, struct fault *why)
 {
     struct server *server = be->server;
-    if (why->blame == BLAME_TIME && !task_is_cancelled(t))
-        why->blame = BLAME_SERVER; /* too slow: another one may do */
+    if (why->blame == BLAME_TIME && !task_is_cancelled(t)) /* too slow: another one may do */
+        fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
+                  "volvox: no connection to server %s within connect_timeout", server->name);
     if (why->blame != BLAME_POLICY) {
         atomic_fetch_add_explicit(&server->connect_failures, 1, memory_order_relaxed);
         atomic_store_explicit(&server->last_failure_us, clock_us(), memory_order_relaxed);

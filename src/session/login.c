@@ -201,6 +201,7 @@ static bool admit(struct talk *k, const struct claim *r, const struct group_stat
 static bool read_login(struct talk *k, uint64_t offered, struct login *l, struct fault *why)
 {
     struct bytes payload;
+    k->s->caps = CAP_PROTOCOL_41; /* a refusal has its SQLSTATE */
     if (!talk_read(k, &payload, why))
         return false;
     if (!login_read(payload, offered, l, why)) {

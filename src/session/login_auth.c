@@ -12,9 +12,11 @@ bool talk_read(struct talk *k, struct bytes *payload, struct fault *why)
     struct packet p;
     while (stream_need(k->t, in, need, k->deadline, why)) {
         if (packet_find(buf_bytes(&in->in), 128 << 10, &p, &need, why)) {
-            if (p.seq != k->seq)
+            if (p.seq != k->seq) {
+                k->seq = p.next_seq;
                 return fault_set(why, BLAME_CLIENT, ER_PACKETS_OUT_OF_ORDER,
                                  "Got packets out of order");
+            }
             *payload = arena_copy(task_arena(k->t),
                                   packet_payload(buf_bytes(&in->in), &p, task_arena(k->t)));
             buf_skip(&in->in, p.wire_len);
@@ -22,6 +24,7 @@ bool talk_read(struct talk *k, struct bytes *payload, struct fault *why)
             return true;
         }
         if (need == 0) {
+            k->seq = (uint8_t)(frame_seq(buf_head(&in->in)) + 1);
             why->blame = BLAME_CLIENT;
             return false;
         }

@@ -185,6 +185,10 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
 static bool on_infile(struct task *t, struct relay *x, const struct response_found *f)
 {
     uint8_t next_seq;
+    if ((x->s->caps & CAP_LOCAL_FILES) == 0)
+        return fault_set(&x->out->why, BLAME_SERVER, CR_SERVER_LOST,
+                         "volvox: server %s asked for a file that the client did not allow",
+                         x->be->server->name);
     x->out->answered = true;
     /* the command has been consumed; what the client sends now is the file */
     if (!x->out->drained) {
