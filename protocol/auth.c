@@ -179,16 +179,16 @@ bool auth_switch_read(struct bytes payload, struct bytes *plugin, uint8_t scramb
     struct cursor c = cursor_of(payload);
     if (read_u8(&c) != EOF_HEADER || c.bad)
         return fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET,
-                         "Malformed request to switch authentication");
+                         "volvox: malformed request to switch authentication");
     if (cursor_left(&c) == 0)
         return fault_set(why, BLAME_SERVER, ER_HANDSHAKE_ERROR,
-                         "The server asks for a password in the format before 4.1");
+                         "volvox: the server asks for a password in the format before 4.1");
     *plugin = read_nul_bytes(&c);
     struct bytes data = read_rest(&c);
     bool needs_scramble = auth_plugin_by_name(*plugin) != AUTH_UNKNOWN;
     if (c.bad || (needs_scramble && data.len < SCRAMBLE_BYTES))
         return fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET,
-                         "Malformed request to switch authentication");
+                         "volvox: malformed request to switch authentication");
     if (data.len > 0)
         memcpy(scramble, data.data, MIN(data.len, (size_t)SCRAMBLE_BYTES));
     return true;

@@ -11,9 +11,15 @@
 enum { GREETING_VERSION = 10, LOGIN_FIXED_BYTES = 32 };
 enum { SCRAMBLE_FIRST = 8, SCRAMBLE_SECOND = SCRAMBLE_BYTES - SCRAMBLE_FIRST };
 
-static bool malformed(struct fault *why, enum blame blame, const char *what)
+static bool malformed_greeting(struct fault *why)
 {
-    return fault_set(why, blame, ER_MALFORMED_PACKET, "Malformed %s", what);
+    return fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: malformed greeting");
+}
+
+/* Also for what can't be read, as servers say. */
+static bool bad_handshake(struct fault *why)
+{
+    return fault_set(why, BLAME_CLIENT, ER_HANDSHAKE_ERROR, "Bad handshake");
 }
 
 /* Strings at the end of a packet may lack their NUL, and servers accept that. */
@@ -67,7 +73,7 @@ bool greeting_read(struct bytes payload, struct greeting *out, struct fault *why
     uint8_t version = read_u8(&c);
     if (!c.bad && version != GREETING_VERSION)
         return fault_set(why, BLAME_SERVER, ER_HANDSHAKE_ERROR,
-                         "The server speaks protocol version %u, not %d", version,
+                         "volvox: the server speaks protocol version %u, not %d", version,
                          GREETING_VERSION);
     out->version = read_nul_bytes(&c);
     out->thread_id = read_u32(&c);
@@ -81,15 +87,15 @@ bool greeting_read(struct bytes payload, struct greeting *out, struct fault *why
     read_bytes(&c, 6);
     uint32_t extended = read_u32(&c);
     if (c.bad)
-        return malformed(why, BLAME_SERVER, "greeting");
+        return malformed_greeting(why);
     if ((out->caps & needed) != needed)
         return fault_set(why, BLAME_SERVER, ER_HANDSHAKE_ERROR,
-                         "The server is too old: it lacks the 4.1 protocol");
+                         "volvox: the server is too old: it lacks the 4.1 protocol");
     if (!(out->caps & CAP_LONG_PASSWORD))
         out->caps |= (uint64_t)extended << 32;
     memcpy(out->scramble, first.data, SCRAMBLE_FIRST);
     read_plugin(&c, auth_len, out);
-    return !c.bad || malformed(why, BLAME_SERVER, "greeting");
+    return !c.bad || malformed_greeting(why);
 }
 
 void greeting_write(struct buf *out, uint8_t *seq, const struct greeting *g)
@@ -205,20 +211,20 @@ bool login_read(struct bytes payload, uint64_t offered, struct login *out, struc
     struct cursor c = cursor_of(payload);
     uint16_t low = read_u16(&c);
     if (c.bad || !(low & CAP_PROTOCOL_41))
-        return fault_set(why, BLAME_CLIENT, ER_HANDSHAKE_ERROR, "Bad handshake");
+        return bad_handshake(why);
     uint64_t claimed = low | (uint64_t)read_u16(&c) << 16;
     out->max_packet = read_u32(&c);
     out->collation = read_u8(&c);
     read_bytes(&c, 19);
     uint32_t extended = read_u32(&c);
     if (c.bad)
-        return malformed(why, BLAME_CLIENT, "login packet");
+        return bad_handshake(why);
     if (!(claimed & CAP_LONG_PASSWORD))
         claimed |= (uint64_t)extended << 32;
     out->caps = claimed & offered;
     if (cursor_left(&c) == 0) {
         out->is_ssl_request = out->caps & CAP_SSL;
-        return out->is_ssl_request || malformed(why, BLAME_CLIENT, "login packet");
+        return out->is_ssl_request || bad_handshake(why);
     }
 
     out->user = read_nul_bytes(&c);
@@ -229,7 +235,7 @@ bool login_read(struct bytes payload, uint64_t offered, struct login *out, struc
         out->plugin = read_text(&c);
     if (out->caps & CAP_CONNECT_ATTRS)
         out->attributes = read_attributes(&c);
-    return !c.bad || malformed(why, BLAME_CLIENT, "login packet");
+    return !c.bad || bad_handshake(why);
 }
 
 static void write_login_auth(struct buf *out, uint64_t caps, struct bytes auth)
@@ -295,7 +301,7 @@ bool change_user_read(struct bytes payload, uint64_t caps, struct change_user *o
         out->plugin = read_text(&c);
     if ((caps & CAP_CONNECT_ATTRS) && cursor_left(&c) > 0)
         out->attributes = read_attributes(&c);
-    return !c.bad || malformed(why, BLAME_CLIENT, "change of user");
+    return !c.bad || fault_set(why, BLAME_CLIENT, ER_UNKNOWN_COM, "Unknown command"); /* as servers say */
 }
 
 bool attribute_next(struct cursor *at, struct bytes *name, struct bytes *value)

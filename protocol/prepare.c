@@ -15,7 +15,7 @@ bool prepared_read(struct bytes payload, uint64_t caps, struct prepared *out, st
     out->warnings = read_u16(&c);
     out->follow = (caps & CAP_OPTIONAL_METADATA) == 0 || read_u8(&c) != 0;
     return (!c.bad && header == OK_HEADER) ||
-           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed answer to a prepare");
+           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: malformed answer to a prepare");
 }
 
 /* The types of n values, each with a name behind it if they have names. */

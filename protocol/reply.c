@@ -5,7 +5,7 @@
 
 static bool malformed(struct fault *why, const char *what)
 {
-    return fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed %s packet", what);
+    return fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: malformed %s packet", what);
 }
 
 /* ---- OK and EOF ---- */

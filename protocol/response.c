@@ -169,7 +169,7 @@ static enum response_step more(size_t need, struct response_found *found)
 
 static enum response_step bad(struct fault *why, const char *what)
 {
-    fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "The server broke the protocol: %s", what);
+    fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: the server broke the protocol: %s", what);
     return STEP_BAD;
 }
 
@@ -187,7 +187,7 @@ static enum response_step out_of_order(const struct window *w, struct fault *why
         return STEP_BAD;
     }
     fault_set(why, BLAME_SERVER, ER_PACKETS_OUT_OF_ORDER,
-              "The server broke the protocol: packets out of order");
+              "volvox: the server broke the protocol: packets out of order");
     return STEP_BAD;
 }
 

@@ -24,7 +24,7 @@ bool column_read(struct bytes payload, struct column *out, struct fault *why)
     out->decimals = read_u8(&c);
     read_u16(&c);
     return !c.bad ||
-           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed column definition");
+           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: malformed column definition");
 }
 
 bool column_extension_at(struct bytes payload, size_t *at, struct fault *why)
@@ -95,5 +95,5 @@ bool text_row_read(struct bytes payload, struct bytes *values, size_t count, str
         }
     }
     return (!c.bad && cursor_left(&c) == 0) ||
-           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed row");
+           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: malformed row");
 }

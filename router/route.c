@@ -154,7 +154,7 @@ static bool refuse_hint(struct bytes text, struct fault *why)
         shown[i] = text.data[i] >= ' ' && text.data[i] < 0x7f ? (char)text.data[i] : '?';
     shown[len] = '\0';
     return fault_set(why, BLAME_POLICY, 0,
-                     "Hint 'volvox: %s%s' is not understood or contradicts another one: "
+                     "volvox: the hint '%s%s' is not understood or contradicts another one: "
                      "'primary', 'replica' and 'server=NAME' are possible, one per statement",
                      shown, len < text.len ? "..." : "");
 }
@@ -175,7 +175,7 @@ static bool follow_hint(const struct facts *facts, const struct statement *st, s
     }
     if (!st->reads_only)
         return fault_set(why, BLAME_POLICY, 0,
-                         "Hint 'volvox: replica' on a statement that may do more than read (%s)",
+                         "volvox: the hint 'replica' is on a statement that may do more than read (%s)",
                          route_why_name(wish_of(st).why));
     out->role = ROLE_REPLICA;
     return true;

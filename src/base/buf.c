@@ -85,12 +85,12 @@ static bool grow(struct buf *b, uint32_t cap, bool is_limited, struct fault *why
     size_t more = cap - b->cap;
     if (!count_more(more, is_limited))
         return fault_set(why, BLAME_OURS, OUT_OF_MEMORY,
-                         "out of memory: buffers hold %zu bytes, all that they may", buf_total());
+                         "volvox: out of memory: buffers hold %zu bytes, all that they may", buf_total());
     if (move_to(b, cap))
         return true;
     count_less(more);
     return fault_set(why, BLAME_OURS, OUT_OF_MEMORY,
-                     "out of memory: the system refuses %u bytes for a buffer", cap);
+                     "volvox: out of memory: the system refuses %u bytes for a buffer", cap);
 }
 
 static bool make_room(struct buf *b, size_t n, size_t limit, bool is_limited, struct fault *why)
@@ -111,8 +111,8 @@ bool buf_reserve(struct buf *b, size_t n, size_t limit, struct fault *why)
     if (len > limit || n > limit - len)
         return fault_set(
             why, BLAME_OURS, OUT_OF_MEMORY,
-            "out of memory: a buffer of %zu bytes may not grow by %zu, its limit is %zu", len, n,
-            limit);
+            "volvox: out of memory: a buffer of %zu bytes may not grow by %zu, its limit is %zu", len,
+            n, limit);
     if (n <= buf_room(b))
         return true;
     return make_room(b, n, limit, true, why);

@@ -14,7 +14,7 @@ static bool dial_failed(const struct address *to, enum blame blame, int error, s
 {
     char name[ADDRESS_TEXT_BYTES];
     address_print(to, true, name);
-    return fault_set(why, blame, 0, "can't connect to %s: %s", name, strerror(error));
+    return fault_set(why, blame, 0, "volvox: can't connect to %s: %s", name, strerror(error));
 }
 
 static int open_socket(const struct address *to)

@@ -90,18 +90,18 @@ static bool peer_lost(const struct stream *st, int error, struct fault *why)
 {
     const char *who = blame_name(st->blame);
     if (st->broken && error != 0)
-        return fault_set(why, st->blame, 0, "connection to %s is lost: %s", who, strerror(error));
+        return fault_set(why, st->blame, 0, "volvox: connection to %s is lost: %s", who, strerror(error));
     if (st->broken)
-        return fault_set(why, st->blame, 0, "connection to %s is lost", who);
-    return fault_set(why, st->blame, 0, "%s closed the connection", who);
+        return fault_set(why, st->blame, 0, "volvox: connection to %s is lost", who);
+    return fault_set(why, st->blame, 0, "volvox: %s closed the connection", who);
 }
 
 static bool wait_failed(const struct stream *st, enum woke woke, struct fault *why)
 {
     const char *who = blame_name(st->blame);
     if (woke == WOKE_CANCELLED)
-        return fault_set(why, BLAME_TIME, 0, "cancelled while waiting for %s", who);
-    return fault_set(why, BLAME_TIME, 0, "%s did not go on in time", who);
+        return fault_set(why, BLAME_TIME, 0, "volvox: cancelled while waiting for %s", who);
+    return fault_set(why, BLAME_TIME, 0, "volvox: %s did not go on in time", who);
 }
 
 bool stream_wait_readable(struct task *t, struct stream *st, double deadline, struct fault *why)
@@ -180,7 +180,7 @@ ssize_t stream_fill(struct stream *st, size_t at_least)
 bool stream_need(struct task *t, struct stream *st, size_t n, double deadline, struct fault *why)
 {
     if (n > st->in_limit_bytes)
-        return fault_set(why, st->blame, TOO_LARGE, "%s sends more than %u bytes in one piece",
+        return fault_set(why, st->blame, TOO_LARGE, "volvox: %s sends more than %u bytes in one piece",
                          blame_name(st->blame), st->in_limit_bytes);
     while (buf_len(&st->in) < n) {
         if (st->unreadable || st->peer_closed)

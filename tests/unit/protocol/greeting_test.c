@@ -266,7 +266,7 @@ static void the_short_form_asks_for_tls(void **state)
     assert_true(login_read(payload_of(&out), CAP_SSL, &got, &why));
     assert_true(got.is_ssl_request);
     assert_false(login_read(payload_of(&out), 0, &got, &why));
-    assert_int_equal(why.code, ER_MALFORMED_PACKET);
+    assert_int_equal(why.code, ER_HANDSHAKE_ERROR);
     buf_release(&out);
 }
 

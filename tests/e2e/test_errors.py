@@ -1,0 +1,553 @@
+"""Every error of docs/errors.md: provoked here, or tested elsewhere, or with a reason why it can't be.
+
+A test says with @provokes which rows it is about and gets a function `told(call, ...)` for each: it calls,
+and the error must have the row's code, SQLSTATE and text.
+"""
+import pathlib
+import re
+import struct
+import threading
+import time
+
+import pytest
+
+from conftest import DIRECT
+from fake import FakeServer, error_payload, greeting_payload, ok_payload
+from processes import free_port, wait_until
+from servers import APP, ROOT
+from test_admin import Admin, admin_settings
+from volvox import settings_for
+from wire import (COM_PROCESS_KILL, COM_QUERY, COM_STMT_EXECUTE, MODERN, PROTOCOL_41, SHA2,
+                  STATUS_AUTOCOMMIT, STATUS_STATE_CHANGED, Client, ServerError, frame, lenstr)
+
+pytestmark = pytest.mark.skipif(DIRECT, reason="needs Volvox")
+
+COM_FETCH = 28
+LONG = "a-password-longer-than-a-short-key-takes" * 3
+
+
+# Words in capitals that are meant.
+NAMES = {"KILL", "CONNECTION", "QUERY", "RSA", "PEM"}
+
+
+class Row:
+    def __init__(self, code, state, text):
+        self.code, self.state, self.text = int(code), state, text
+        # What is filled in stands in capitals: NAME, N, 'USER'@'HOST'.
+        words = re.split(r"(\b[A-Z]+\b)", text)
+        self.pattern = re.compile("".join(
+            ".+?" if re.fullmatch(r"[A-Z]+", w) and w not in NAMES else re.escape(w) for w in words), re.DOTALL)
+
+    def is_ours(self):
+        return self.text.startswith("volvox: ")
+
+
+def document():
+    rows = {}
+    for line in (ROOT / "docs/errors.md").read_text().splitlines():
+        match = re.match(r"\| (\d+) \| (\w{5}) \| `(.+?)` \|", line)
+        if match:
+            text = match.group(3).replace("\\|", "|")
+            rows[text] = Row(match.group(1), match.group(2), text)
+    return rows
+
+
+ROWS = document()
+PROVOKED = set()
+
+
+def row_of(beginning):
+    """The row whose text begins so."""
+    found = [r for t, r in ROWS.items() if t.startswith(beginning)]
+    exact = [r for r in found if r.text == beginning]
+    assert len(exact or found) == 1, f"{beginning!r}: {[r.text for r in found]}"
+    return (exact or found)[0]
+
+
+def provokes(*beginnings):
+    PROVOKED.update(row_of(b).text for b in beginnings)
+    return lambda test: test
+
+
+def check(error, beginning):
+    row = row_of(beginning)
+    assert (error.code, error.state) == (row.code, row.state), error
+    assert row.pattern.fullmatch(error.message), error
+    assert error.message.startswith("volvox: ") == row.is_ours()
+
+
+def told(beginning, call, *args, **more):
+    with pytest.raises(ServerError) as caught:
+        call(*args, **more)
+    check(caught.value, beginning)
+
+
+ELSEWHERE = {
+    "volvox: more than 16 MiB for a statement with that many parameters":
+        "test_review_statements.py::test_types_that_find_no_room_in_a_long_execution_are_an_error",
+}
+
+NOT_PROVOKED = {
+    "volvox: connection to server is lost: REASON": "a reason is known if the socket breaks between two calls",
+    "volvox: server did not go on in time": "takes 60 s",
+    "volvox: server NAME is too old": "greeting_read() refuses such servers before",
+    "volvox: server NAME can't be brought back to having no schema":
+        "leases are chosen so that it does not happen; said if they were not",
+    "volvox: the session's group is gone": "needs a reload between two lines of a command",
+    "volvox: the account's password is not known in clear": "the configuration has passwords in clear only",
+    "volvox: out of memory: the system refuses N bytes for a buffer": "needs a machine without memory",
+    "volvox: out of memory: a buffer of N bytes may not grow by N, its limit is N": "guards what other bounds allow",
+}
+
+
+# ---- no server, or none in time -------------------------------------------------------------------
+
+def settings_of_one(role, port):
+    return {"volvox": {"workers": 1}, "listener main": {"address": f"127.0.0.1:{free_port()}"}, "group main": {},
+            "server one": {"address": f"127.0.0.1:{port}", "role": role}, "user app": {"password": APP[1]}}
+
+
+@provokes("volvox: no usable primary in group")
+def test_no_primary(start_volvox):
+    volvox = start_volvox(settings_of_one("replica", free_port()))
+    with Client(volvox.port) as c:
+        told("volvox: no usable primary", c.query, "insert into t values (1)")
+
+
+@provokes("volvox: can't connect to ADDRESS: REASON")
+def test_a_server_that_does_not_listen(start_volvox):
+    volvox = start_volvox(settings_of_one("primary", free_port()))
+    with Client(volvox.port) as c:
+        told("volvox: can't connect to", c.query, "insert into t values (1)")
+
+
+@pytest.fixture
+def one(mariadb, start_volvox):
+    """One connection to each server, and little patience."""
+    settings = settings_for(mariadb.cluster, server_limit=1, workers=1, queue_timeout="300ms", max_packet="64K",
+                            max_statements=2, idle_timeout="30s")
+    settings["user app"]["max_connections"] = 4
+    return start_volvox(settings)
+
+
+@provokes("volvox: Too many connections: none to server")
+def test_no_connection_in_time(one):
+    with Client(one.port) as a, Client(one.port) as b:
+        a.query("begin")
+        told("volvox: Too many connections: none", b.query, "insert into nosuch values (1)")
+
+
+@provokes("volvox: cancelled while waiting for a connection to server")
+def test_killed_while_waiting_for_a_connection(mariadb, start_volvox):
+    volvox = start_volvox(settings_for(mariadb.cluster, server_limit=1, workers=1, queue_timeout="20s"))
+    with Client(volvox.port) as a, Client(volvox.port) as b:
+        a.query("begin")
+        b.command(COM_QUERY, b"insert into nosuch values (1)")
+        with Client(volvox.port) as killer:
+            wait_until(lambda: kill_hits(killer, b, "volvox: cancelled while waiting for a connection"), 10, "it waits")
+
+
+def kill_hits(killer, victim, beginning):
+    """Kill it until it has been hit where it waits."""
+    try:
+        killer.query(f"kill {victim.greeting.thread_id}")
+    except ServerError as e:
+        assert e.code == 1094
+    told(beginning, victim.read_result)
+    return True
+
+
+@provokes("volvox: the group is paused and was not resumed in time")
+def test_paused_for_too_long(mariadb, start_volvox):
+    settings = admin_settings(mariadb.cluster, queue_timeout="300ms")
+    admin = Admin(start_volvox(settings))
+    with Client(admin.volvox.port) as c:
+        admin.query("pause main")
+        told("volvox: the group is paused", c.query, "select 1")
+        admin.query("resume main")
+        assert c.query("select 1").value() == b"1"
+
+
+@provokes("volvox: the account or the group was removed")
+def test_an_account_that_is_removed(mariadb, start_volvox):
+    settings = settings_for(mariadb.cluster)
+    volvox = start_volvox(settings)
+    with Client(volvox.port, "other", "other-secret") as c:
+        c.ping()
+        volvox.reload({k: v for k, v in settings.items() if k != "user other"})
+        c.seq = 0
+        told("volvox: the account or the group", c.read_result)
+
+
+# ---- servers that do strange things -----------------------------------------------------------------
+
+class House:
+    """A Volvox in front of one fake server."""
+
+    def __init__(self, start_volvox):
+        self.server = FakeServer()
+        self.volvox = start_volvox({
+            "volvox": {"workers": 1, "connect_timeout": "600ms", "queue_timeout": "3s", "max_packet": "64K"},
+            "listener main": {"address": f"127.0.0.1:{free_port()}"}, "group main": {},
+            "server fake": {"address": f"127.0.0.1:{self.server.port}", "role": "primary"},
+            "user app": {"password": "app-secret"},
+            "user long": {"password": LONG}})
+
+    def client(self, *args, **more):
+        return Client(self.volvox.port, *args, timeout=8, **more)
+
+
+@pytest.fixture
+def house(start_volvox):
+    h = House(start_volvox)
+    yield h
+    h.server.close()
+
+
+def when(word, data):
+    """Answers the command that has this word with these bytes."""
+    return lambda connection, code, payload: data if word in payload else None
+
+
+ANSWERS = {
+    "volvox: the server broke the protocol: WHAT": ("insert", frame(1, b"\xfe")),
+    "volvox: the server broke the protocol: packets out of order": ("insert", frame(7, ok_payload())),
+    "volvox: malformed answer to a prepare": (None, frame(1, b"\0\1")),
+    "volvox: server NAME asked for a file that the client did not allow": ("insert", frame(1, b"\xfb/etc/passwd")),
+}
+
+
+@provokes(*ANSWERS)
+@pytest.mark.parametrize("text", ANSWERS)
+def test_an_answer_that_makes_no_sense(house, text):
+    word, data = ANSWERS[text]
+    house.server.answer = when((word or "select ?").encode(), data)
+    with house.client() as c:
+        if word:
+            told(text, c.query, "insert into t values (1)")
+        else:
+            told(text, c.prepare, "select ?")
+
+
+OWN = {
+    "volvox: server NAME gave an answer that makes no sense": frame(1, b"\x33"),
+    "volvox: server NAME: REASON": struct.pack("<I", 2 << 20)[:3] + b"\1" + bytes(2 << 20),
+}
+
+
+@provokes(*OWN)
+@pytest.mark.parametrize("text", OWN)
+def test_an_answer_to_volvox_itself_that_makes_no_sense(house, text):
+    house.server.answer = when(b"SET NAMES", OWN[text])
+    with house.client() as c:
+        told(text, c.query, "insert into t values (1)")
+
+
+@provokes("volvox: malformed row")
+def test_a_row_for_volvox_itself_that_makes_no_sense(house):
+    status = STATUS_AUTOCOMMIT | STATUS_STATE_CHANGED
+    entry = b"\0" + lenstr(lenstr(b"character_set_connection") + lenstr(b"latin1"))
+    reported = frame(1, ok_payload(status=status) + lenstr(b"") + lenstr(entry))
+    column = lenstr(b"def") + lenstr(b"") * 5 + b"\x0c" + bytes(12)
+    row = frame(1, b"\2") + frame(2, column) + frame(3, column) + frame(4, b"\1a")
+
+    def answer(connection, code, payload):
+        return reported if payload == b"set names latin1" else row if payload.startswith(b"SELECT @@char") else None
+
+    house.server.answer = answer
+    with house.client() as c:
+        c.query("set names latin1")          # the client has its answer; the question came behind it
+        with pytest.raises((ServerError, ConnectionError)) as caught:
+            c.query("insert into t values (1)")
+        if isinstance(caught.value, ServerError):
+            check(caught.value, "volvox: malformed row")
+
+
+@provokes("volvox: server closed the connection", "volvox: connection to server is lost")
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_server_that_leaves(house, how):
+    def answer(connection, code, payload):
+        if b"insert" in payload:
+            connection.at_end, connection.budget = how, 0
+            return b"x"
+        return None
+
+    house.server.answer = answer
+    with house.client() as c:
+        told("volvox: server closed the connection" if how == "close" else "volvox: connection to server is lost",
+             c.query, "insert into t values (1)")
+
+
+@provokes("volvox: cancelled while waiting for server")
+def test_killed_while_volvox_prepares_the_connection(house):
+    started = threading.Event()
+
+    def answer(connection, code, payload):
+        if payload == b"nodb":
+            started.set()
+            time.sleep(3)
+        return None
+
+    house.server.answer = answer
+    with house.client() as c, house.client() as killer:
+        c.query("insert into t values (1)")
+        c.command(2, b"nodb")
+        assert started.wait(5)
+        killer.query(f"kill {c.greeting.thread_id}")
+        with pytest.raises(ServerError) as caught:
+            c.read_result()
+        assert (caught.value.code, caught.value.state) == (1317, "70100")
+
+
+# ---- servers that cannot be logged in to --------------------------------------------------------------
+
+def logins(script):
+    """A server whose conversation until the login is this."""
+    def run(connection):
+        script(connection)
+        connection.accept_login() if not connection.caps else None
+        connection.serve()
+    return run
+
+
+def greets_with(payload):
+    return lambda connection: connection.send(payload)
+
+
+def asks_for(*packets):
+    """Greets, reads the login, then says these and reads an answer to each."""
+    def script(connection):
+        connection.greet(greeting_payload(plugin=SHA2))
+        connection.caps = int.from_bytes(connection.recv()[:4], "little")
+        for packet in packets:
+            connection.send(packet)
+            connection.recv()
+        connection.send(ok_payload())
+    return script
+
+
+def short_key():
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    key = rsa.generate_private_key(65537, 1024).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+SWITCH = b"\xfe" + SHA2.encode() + b"\0" + b"12345678abcdefghijkl\0"
+STRANGERS = {
+    "volvox: malformed greeting": lambda: greets_with(b"\x0a11.8"),
+    "volvox: the server is too old: it lacks the 4.1 protocol":
+        lambda: greets_with(greeting_payload(caps=MODERN & ~PROTOCOL_41)),
+    "volvox: the server speaks protocol version N, not 10": lambda: greets_with(b"\x09" + greeting_payload()[1:]),
+    "volvox: malformed WHAT packet": lambda: asks_for(b"\xff\1"),
+    "volvox: malformed request to switch authentication": lambda: asks_for(b"\xfeno-end"),
+    "volvox: the server asks for a password in the format before 4.1": lambda: asks_for(b"\xfe"),
+    "volvox: server NAME wants authentication plugin 'PLUGIN' for user 'USER'":
+        lambda: asks_for(b"\xfedialog\0" + bytes(21)),
+    "volvox: server NAME sent no public key": lambda: asks_for(b"\1\4", b"\0no key"),
+    "volvox: the server's public key is not an RSA key in PEM": lambda: asks_for(b"\1\4", b"\1no key"),
+    "volvox: the password does not fit the server's RSA key": lambda: asks_for(b"\1\4", b"\1" + short_key()),
+    "volvox: server NAME does not finish its login": lambda: asks_for(*[SWITCH] * 20),
+    "volvox: no connection to server NAME within connect_timeout": lambda: lambda connection: time.sleep(5),
+}
+
+
+@provokes(*STRANGERS)
+@pytest.mark.parametrize("text", STRANGERS)
+def test_a_server_that_cannot_be_logged_in_to(house, text):
+    house.server.script = STRANGERS[text]()
+    with house.client("long", LONG) as c:
+        told(text, c.query, "insert into t values (1)")
+
+
+def test_a_login_that_is_out_of_order_is_not_the_clients_fault(house):
+    house.server.script = lambda connection: connection.send_raw(
+        struct.pack("<I", 100 << 10)[:3] + b"\0" + bytes(100 << 10))
+    with house.client() as c:
+        told("volvox: server NAME: REASON", c.query, "insert into t values (1)")
+        told("volvox: server NAME: REASON", c.query, "insert into t values (1)")
+
+
+# ---- hints, and where statements may run ----------------------------------------------------------------
+
+HINTS = {
+    "volvox: the hint 'TEXT' is not understood": "/* volvox: master */ select 1",
+    "volvox: the hint 'replica' is on a statement": "/* volvox: replica */ delete from t",
+    "volvox: the hint names server 'NAME'": "/* volvox: server=nosuch */ select 1",
+    "volvox: the hint's server 'NAME' can't take this": "/* volvox: server=db2 */ insert into t values (1)",
+}
+
+
+@provokes(*HINTS)
+@pytest.mark.parametrize("text", HINTS)
+def test_a_hint_that_cannot_be_followed(mariadb, text):
+    with mariadb.client(db="shop") as c:
+        told(text, c.query, HINTS[text])
+        assert c.query("select 1").value() == b"1"
+
+
+@provokes("volvox: this session can't leave replica")
+def test_a_write_of_a_session_that_is_bound_to_a_replica(start_volvox):
+    """A replica that reports nothing of a session's state binds it."""
+    with FakeServer() as primary, FakeServer() as replica:
+        replica.answer = when(b"SET NAMES", frame(1, error_payload(1193, "Unknown system variable")))
+        settings = settings_of_one("primary", primary.port)
+        settings["server two"] = {"address": f"127.0.0.1:{replica.port}", "role": "replica"}
+        with Client(start_volvox(settings).port) as c:
+            c.query("select 1")
+            told("volvox: this session can't leave replica", c.query, "insert into t values (1)")
+
+
+@provokes("volvox: the connection that had the diagnostics")
+def test_diagnostics_whose_connection_was_needed(one):
+    with Client(one.port) as a, Client(one.port) as b:
+        with pytest.raises(ServerError):
+            a.query("/* volvox: primary */ select nosuch")
+        b.query("/* volvox: primary */ select 1")
+        told("volvox: the connection that had the diagnostics", a.query, "show warnings")
+
+
+@provokes("volvox: FOUND_ROWS() or ROW_COUNT() came when")
+def test_counts_whose_connection_was_given_away(one):
+    with Client(one.port) as a, Client(one.port) as b:
+        a.query("/* volvox: primary */ select 1")
+        b.query("/* volvox: primary */ select 1 union select 2")
+        told("volvox: FOUND_ROWS() or ROW_COUNT()", a.query, "/* volvox: primary */ select found_rows()")
+
+
+# ---- limits ---------------------------------------------------------------------------------------------
+
+@provokes("volvox: a command of this kind may have at most N bytes")
+def test_a_command_that_is_too_long(one):
+    with Client(one.port) as c:
+        told("volvox: a command of this kind", c.prepare, "select '" + "x" * 70000 + "'")
+        assert c.ping()
+
+
+@provokes("volvox: out of memory: buffers hold N bytes, all that they may")
+def test_more_buffers_than_memory_limit_allows(mariadb, start_volvox):
+    volvox = start_volvox(settings_for(mariadb.cluster, workers=1, memory_limit="1M"))
+    with Client(volvox.port, timeout=20) as c:
+        told("volvox: out of memory: buffers hold", c.query, "select '" + "x" * 900000 + "'")
+
+
+@provokes("Too many connections")
+def test_more_clients_than_allowed(mariadb, start_volvox):
+    volvox = start_volvox(settings_for(mariadb.cluster, workers=1, max_connections=3))
+    clients = []
+    with pytest.raises(ServerError) as caught:
+        for _ in range(4):
+            clients.append(Client(volvox.port))
+    assert caught.value.args == (1040, "", "Too many connections")       # nothing is negotiated yet
+    for c in clients:
+        c.close()
+
+
+@provokes("User USER already has more than")
+def test_more_clients_than_the_user_may_have(one):
+    clients = [Client(one.port) for _ in range(4)]
+    told("User USER already has more", Client, one.port)
+    for c in clients:
+        c.close()
+
+
+@provokes("Can't create more than max_prepared_stmt_count statements")
+def test_more_statements_than_a_session_may_have(one):
+    with Client(one.port) as c:
+        c.prepare("select 1")
+        c.prepare("select 2")
+        told("Can't create more than", c.prepare, "select 3")
+
+
+@provokes("The client was disconnected by the server because of inactivity.")
+def test_a_client_that_is_idle_for_too_long(mariadb, start_volvox):
+    volvox = start_volvox(settings_for(mariadb.cluster, workers=1, idle_timeout="1s"))
+    with Client(volvox.port) as c:
+        c.seq = 0
+        told("The client was disconnected", c.read_result)
+        assert c.is_closed()
+
+
+# ---- thread ids -------------------------------------------------------------------------------------------
+
+@provokes("volvox: of KILL only", "volvox: KILL can't be prepared", "Unknown thread id: N",
+          "You are not owner of thread N", "Query execution was interrupted", "Connection was killed")
+def test_kill(mariadb):
+    with mariadb.client() as c, mariadb.client("other", "other-secret") as d, mariadb.client() as e:
+        told("volvox: of KILL only", c.query, "kill user other")
+        told("volvox: KILL can't be prepared", c.prepare, "kill 5")
+        told("Unknown thread id", c.query, "kill 4000000000")
+        told("You are not owner", c.query, f"kill {d.greeting.thread_id}")
+        e.command(COM_QUERY, b"update shop.items set price = sleep(20)")
+        wait_until(lambda: mariadb.primary.value("select count(*) from information_schema.processlist "
+                                                 "where info like 'update shop%'") == 1, 10, "it runs")
+        c.query(f"kill query {e.greeting.thread_id}")
+        with pytest.raises(ServerError) as caught:
+            e.read_result()
+        check(caught.value, "Query execution was interrupted")
+        c.query(f"kill {e.greeting.thread_id}")
+        e.seq = 0
+        told("Connection was killed", e.read_result)
+
+
+# ---- clients that break the protocol ------------------------------------------------------------------------
+
+def said_to(client, payload):
+    client.send(payload)
+    return client.finish_login(b"")
+
+
+@provokes("Bad handshake", "Got a packet bigger than 'max_allowed_packet' bytes", "Access denied for user",
+          "Variable 'character_set_client' can't be set")
+def test_logins_that_are_refused(mariadb):
+    told("Bad handshake", said_to, mariadb.client(login=False), b"\x85\xa6\xff\x01\0\0")
+    told("Got a packet bigger", said_to, mariadb.client(login=False), bytes(140 << 10))
+    told("Access denied for user", mariadb.client, "nobody", "wrong")
+    told("Variable 'character_set_client'", mariadb.client, charset=35)
+
+
+@provokes("Unknown command", "Got packets out of order", "Unknown prepared statement handler", "Malformed communication",
+          "Incorrect arguments to mysqld_stmt_execute", "The statement (N) has no open cursor.")
+def test_commands_that_are_refused(mariadb):
+    with mariadb.client(db="shop") as c:
+        told("Unknown command", c.simple, 0x77)
+        told("Unknown command", c.simple, 27, b"\7\0")
+        told("Unknown prepared statement handler", c.simple, COM_STMT_EXECUTE, struct.pack("<IBI", 77, 0, 1))
+        told("Malformed communication", c.simple, COM_PROCESS_KILL)
+        s = c.prepare("select ?")
+        told("Malformed communication", c.simple, COM_STMT_EXECUTE, struct.pack("<I", s.id) + b"\0\1")
+        told("Incorrect arguments", c.execute, s, ["x"], types=False)
+        told("The statement (N)", c.simple, COM_FETCH, struct.pack("<II", s.id, 1))
+        assert c.ping()
+        c.send_frame(5, b"\x0e")
+        c.seq = 1
+        told("Got packets out of order", c.read_result)
+
+
+@provokes("Server shutdown in progress")
+def test_idle_clients_of_a_volvox_that_stops(mariadb, start_volvox):
+    volvox = start_volvox(settings_for(mariadb.cluster, workers=1))
+    with Client(volvox.port) as c:
+        c.ping()
+        stopping = threading.Thread(target=volvox.stop)
+        stopping.start()
+        c.seq = 0
+        told("Server shutdown", c.read_result)
+        c.close()
+        stopping.join()
+
+
+# ---- the table --------------------------------------------------------------------------------------------
+
+def exists(place):
+    file, test = place.split("::")
+    return f"def {test}(" in (pathlib.Path(__file__).parent / file).read_text()
+
+
+def test_every_row_of_the_document_is_tested_or_has_a_reason():
+    elsewhere = {row_of(b).text for b in ELSEWHERE}
+    reasons = {row_of(b).text for b in NOT_PROVOKED}
+    missing = sorted(set(ROWS) - PROVOKED - elsewhere - reasons)
+    assert not missing, "no test here and no entry in ELSEWHERE or NOT_PROVOKED:\n" + "\n".join(missing)
+    assert not reasons & PROVOKED, "provoked after all"
+    assert all(exists(place) for place in ELSEWHERE.values())
