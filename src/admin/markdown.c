@@ -34,6 +34,10 @@ static const char intro[] =
 
 static const char between[] =
     "\n"
+    "`KILL` takes the `id` of `clients`: from 1073741824 to 2147483647, what the client's greeting and `CONNECTION_ID()`\n"
+    "say. Ids of connections on servers (`thread_id` of `backends`, `server_thread` of `clients`) are smaller; they are\n"
+    "those of `SHOW PROCESSLIST` there, and the server is who can end them.\n"
+    "\n"
     "SET takes options that a reload may change: `queue_timeout` is one of `[volvox]`,\n"
     "`admin.max_connections` of `[admin]`, `server db1.weight` of `[server db1]`. What was set goes with the\n"
     "process unless SAVE CONFIG writes it down.\n"
