@@ -94,6 +94,21 @@ struct bytes arena_copy(struct arena *a, struct bytes b)
     return bytes_of(copy, b.len);
 }
 
+struct bytes arena_join(struct arena *a, const struct bytes *parts, size_t n)
+{
+    size_t len = 0, at = 0;
+    for (size_t i = 0; i < n; i++)
+        len += parts[i].len;
+    uint8_t *all = arena_alloc(a, len + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].len > 0)
+            memcpy(all + at, parts[i].data, parts[i].len);
+        at += parts[i].len;
+    }
+    all[len] = 0;
+    return bytes_of(all, len);
+}
+
 char *arena_strdup(struct arena *a, struct bytes b)
 {
     return (char *)arena_copy(a, b).data;

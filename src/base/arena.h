@@ -25,6 +25,8 @@ void *arena_zalloc(struct arena *a, size_t size);
 
 /* Copies with a NUL behind; the view's len excludes the NUL. */
 struct bytes arena_copy(struct arena *a, struct bytes b);
+/* One behind the other. */
+struct bytes arena_join(struct arena *a, const struct bytes *parts, size_t n);
 char *arena_strdup(struct arena *a, struct bytes b);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -19,6 +19,11 @@ void mem_free(void *p);                              /* NULL is fine */
 char *mem_strdup(const char *s);
 char *mem_strndup(const void *data, size_t len);
 
+/* For secrets that stay: zeroed, left out of core dumps; freeing wipes.  Any thread. */
+void *mem_secret_alloc(size_t size);
+void mem_secret_free(void *p, size_t size);          /* of that size; NULL is fine */
+size_t mem_secret_used(void);                        /* bytes, for tests */
+
 /* Overwrite a secret so that the compiler keeps the write, then free. */
 void mem_free_secret(void *p, size_t size);
 

@@ -2,6 +2,19 @@
 
 #include "base/mem.h"
 
+bool str_from_hex(struct bytes text, uint8_t *out, size_t size)
+{
+    if (text.len != 2 * size)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        int high = ascii_hex(text.data[2 * i]), low = ascii_hex(text.data[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 struct bytes str_trim(struct bytes s)
 {
     while (s.len > 0 && ascii_space(s.data[0]))

@@ -19,6 +19,18 @@ static inline bool ascii_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
+/* The digit's value, or -1. */
+static inline int ascii_hex(uint8_t c)
+{
+    if (ascii_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Two digits a byte; false when the text is anything but 2 * size of them. */
+bool str_from_hex(struct bytes text, uint8_t *out, size_t size);
+
 /* Without ASCII white space at both ends. */
 struct bytes str_trim(struct bytes s);
 
