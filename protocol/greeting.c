@@ -176,6 +176,11 @@ void scramble_make(uint8_t out[SCRAMBLE_BYTES])
     avoid_special_bytes(out);
 }
 
+void nonce_make(uint8_t out[32])
+{
+    must(RAND_bytes(out, 32) == 1);
+}
+
 void scramble_derive(const uint8_t secret[32], uint64_t number, uint8_t out[SCRAMBLE_BYTES])
 {
     uint8_t mac[32];

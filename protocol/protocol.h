@@ -232,6 +232,8 @@ bool greeting_is_mariadb(const struct greeting *g);
 uint32_t version_number(struct bytes version, bool is_mariadb);
 /* Random bytes without NUL and '$', as servers make them. */
 void scramble_make(uint8_t out[SCRAMBLE_BYTES]);
+/* Random bytes, for ed25519. */
+void nonce_make(uint8_t out[32]);
 /* The same from a secret of the process and a number that is used once: who keeps the secret need not
  * keep the scramble. */
 void scramble_derive(const uint8_t secret[32], uint64_t number, uint8_t out[SCRAMBLE_BYTES]);
@@ -260,44 +262,137 @@ bool change_user_read(struct bytes payload, uint64_t caps, struct change_user *o
 /* Walk a block of attributes; false at its end or when malformed (at->bad). */
 bool attribute_next(struct cursor *at, struct bytes *name, struct bytes *value);
 
-/* ---- auth*.c -------------------------------------------------------------------- */
+/* ---- secret.c: what is known of a password ------------------------------------------ */
 
-enum auth_plugin { AUTH_NATIVE, AUTH_CACHING_SHA2, AUTH_UNKNOWN };
+enum auth_plugin {
+    AUTH_NATIVE,              /* mysql_native_password                             */
+    AUTH_CACHING_SHA2,        /* caching_sha2_password                             */
+    AUTH_SHA256,              /* sha256_password                                   */
+    AUTH_CLEAR,               /* mysql_clear_password                              */
+    AUTH_ED25519,             /* MariaDB's client_ed25519                          */
+    AUTH_PARSEC,              /* MariaDB's parsec                                  */
+    AUTH_UNKNOWN
+};
 enum auth_plugin auth_plugin_by_name(struct bytes name);
 struct bytes auth_plugin_name(enum auth_plugin p);
 
-/* What we must know to check a client's password and to log in with it. */
+/* SHA256-crypt, as servers store passwords for caching_sha2_password and sha256_password. */
+enum { CRYPT_SALT_BYTES = 20, ED25519_KEY_BYTES = 32 };
+struct sha_crypt {
+    uint32_t rounds;
+    uint8_t salt[CRYPT_SALT_BYTES];
+    uint8_t digest[32];
+};
+
+/* Bits of secret.forms. */
+#define KNOWN_CLEAR 0x01u
+#define KNOWN_SHA1 0x02u              /* enough to log in with native                     */
+#define KNOWN_SHA1_TWICE 0x04u        /* enough to check native                           */
+#define KNOWN_SHA256_TWICE 0x08u      /* enough to check caching_sha2's fast way          */
+#define KNOWN_CRYPT 0x10u             /* enough to check a password that comes itself     */
+#define KNOWN_ED25519 0x20u           /* enough to check ed25519                          */
+
+/* What is known of an account's password.  Immutable once made; release it. */
 struct secret {
+    uint32_t forms;
     bool has_password;        /* false: the account's password is empty           */
-    uint8_t sha1_twice[20];   /* SHA1(SHA1(password)), what native checks         */
-    uint8_t sha256_twice[32]; /* SHA256(SHA256(password)), what fast sha2 checks  */
+    uint8_t mark[32];         /* equal if the same is known of the same password  */
+    uint8_t sha1[20];         /* SHA1(password)                                   */
+    uint8_t sha1_twice[20];   /* SHA1(SHA1(password))                             */
+    uint8_t sha256_twice[32]; /* SHA256(SHA256(password))                         */
+    uint8_t ed25519[ED25519_KEY_BYTES]; /* public key                             */
+    struct sha_crypt crypt;
     char *clear;              /* NUL-terminated; owned, secret_release() wipes it */
     size_t clear_len;
 };
 void secret_from_clear(struct secret *s, struct bytes password);
+/* From what a server stores: "*40HEX", "$A$005$...", "$5$..." (both also as 0xHEX, as their salts may
+ * hold any byte) or an ed25519 key of 43 characters.  False when it is none of them. */
+bool secret_from_hash(struct secret *s, struct bytes text);
+void secret_copy(struct secret *to, const struct secret *from);
+bool secret_equal(const struct secret *a, const struct secret *b);
 void secret_release(struct secret *s);
+/* "its mysql_native_password hash", for messages. */
+const char *secret_words(const struct secret *s);
 
-/* Does the client's first token prove the password?  Constant time; for an unknown
- * account pass `secret` NULL: the same work is done and the answer is no. */
+/* SHA256 of the one part and the other. */
+void sha256_of(struct bytes a, struct bytes b, uint8_t out[32]);
+
+/* Can a client prove it by this plugin, without sending the password itself? */
+bool secret_checks(const struct secret *s, enum auth_plugin p);
+/* Is enough known to log in at a server by this plugin? */
+bool secret_logs_in(const struct secret *s, enum auth_plugin p);
+/* A client's native token that matches tells SHA1(password) to who knows SHA1(SHA1(password)). */
+void secret_learn_native(struct secret *s, const uint8_t scramble[SCRAMBLE_BYTES],
+                         const uint8_t token[20]);
+
+/* ---- auth*.c: proofs ------------------------------------------------------------------ */
+
+enum { ED25519_NONCE_BYTES = 32, ED25519_SIGNATURE_BYTES = 64 };
+
+/* Does the client's token (native, or caching_sha2's first) prove the password?  Constant time; for an
+ * account that does not exist pass a secret like those that do and ignore the answer. */
 bool auth_token_matches(enum auth_plugin p, const uint8_t scramble[SCRAMBLE_BYTES],
                         struct bytes token, const struct secret *secret);
-/* Does a password that came in clear (TLS, RSA) match?  Likewise. */
-bool auth_clear_matches(struct bytes password, const struct secret *secret);
-/* Our token as a client: at most 32 bytes, returns the length (0 for an empty
- * password). */
+bool auth_signature_matches(const uint8_t nonce[ED25519_NONCE_BYTES], struct bytes signature,
+                            const struct secret *secret);
+/* The same for a password that came itself (TLS, RSA).  With KNOWN_CRYPT alone it takes milliseconds,
+ * so it is done in pieces: begin, then step until it says true, then `matches` is the answer. */
+struct clear_proof {
+    bool matches;
+    const struct secret *secret;
+    struct bytes password;    /* the caller's */
+    struct sha_crypt_work {
+        uint32_t done;
+        uint8_t digest[32], salt_sequence[CRYPT_SALT_BYTES], password_sequence[256];
+    } work;
+};
+void clear_proof_begin(struct clear_proof *c, struct bytes password, const struct secret *secret);
+bool clear_proof_step(struct clear_proof *c);
+/* Longer ones are refused, as servers do. */
+enum { PASSWORD_MAX_BYTES = 256 };
+
+/* Our token as a client, for native and caching_sha2's first: at most 32 bytes, returns the length (0 for
+ * an empty password, or when too little is known). */
 size_t auth_token_make(enum auth_plugin p, const uint8_t scramble[SCRAMBLE_BYTES],
                        const struct secret *secret, uint8_t out[32]);
+/* Our signature.  False when the password is not known. */
+bool auth_sign(const uint8_t nonce[ED25519_NONCE_BYTES], const struct secret *secret,
+               uint8_t out[ED25519_SIGNATURE_BYTES]);
 
-/* AuthSwitchRequest: 0xFE plugin NUL scramble NUL. */
-void auth_switch_write(struct buf *out, uint8_t *seq, enum auth_plugin p,
-                       const uint8_t scramble[SCRAMBLE_BYTES]);
-/* As received: false for the pre-4.1 form (a lone 0xFE) and nonsense. */
-bool auth_switch_read(struct bytes payload, struct bytes *plugin,
-                      uint8_t scramble[SCRAMBLE_BYTES], struct fault *why);
+/* AuthSwitchRequest: 0xFE plugin NUL data; most plugins' data is a scramble and a NUL. */
+void auth_switch_write(struct buf *out, uint8_t *seq, struct bytes plugin, struct bytes data);
+void auth_switch_write_scramble(struct buf *out, uint8_t *seq, enum auth_plugin p,
+                                const uint8_t scramble[SCRAMBLE_BYTES]);
+/* As received: false for the pre-4.1 form (a lone 0xFE), nonsense, and too little data for a plugin that
+ * we know. */
+bool auth_switch_read(struct bytes payload, struct bytes *plugin, struct bytes *data,
+                      struct fault *why);
 /* 0x01 more-data. */
 void auth_more_write(struct buf *out, uint8_t *seq, struct bytes data);
 
-enum { SHA2_REQUEST_KEY = 2, SHA2_FAST_OK = 3, SHA2_FULL_AUTH = 4 };
+enum { SHA2_REQUEST_KEY = 2, SHA2_FAST_OK = 3, SHA2_FULL_AUTH = 4, SHA256_REQUEST_KEY = 1 };
+
+/* ---- auth_client.c: our side of a login at a server ------------------------------------ */
+
+struct auth_client {
+    const struct secret *secret;
+    bool is_private;          /* nobody between can read along: passwords may go in clear */
+    enum auth_plugin plugin;
+    uint8_t scramble[32];     /* 20 bytes, or a nonce of 32                               */
+    enum { AUTH_ANSWERED, AUTH_WANTS_KEY, AUTH_WANTS_SALT } stage;
+};
+/* The server's greeting names a plugin and has a scramble: our first answer to `token` (not more than 64
+ * bytes), for the plugin that c->plugin then names. */
+void auth_client_begin(struct auth_client *c, const struct secret *secret, bool is_private,
+                       struct bytes plugin, const uint8_t scramble[SCRAMBLE_BYTES],
+                       struct buf *token);
+/* A payload that is neither OK (0x00) nor ERR (0xFF): our answer, unless `has_answer` says that none is
+ * due.  False (POLICY: too little is known of the password, or it must not be sent; SERVER: nonsense). */
+bool auth_client_next(struct auth_client *c, struct bytes payload, struct buf *answer,
+                      bool *has_answer, struct fault *why);
+
+/* ---- auth_rsa.c ------------------------------------------------------------------------- */
 
 /* A 2048 bit RSA key pair for full authentication without TLS.  Immutable once made;
  * any thread. */
@@ -555,12 +650,14 @@ bool charset_is_tricky(struct bytes charset);
 /* Error numbers we send, by the server's own names. */
 enum {
     ER_CON_COUNT_ERROR = 1040, ER_OUT_OF_RESOURCES = 1041, ER_HANDSHAKE_ERROR = 1043,
-    ER_DBACCESS_DENIED = 1044, ER_NO_SUCH_THREAD = 1094, ER_KILL_DENIED = 1095, ER_ACCESS_DENIED = 1045, ER_NO_DB = 1046, ER_UNKNOWN_COM = 1047,
-    ER_BAD_DB = 1049, ER_SERVER_SHUTDOWN = 1053, ER_UNKNOWN_ERROR = 1105, ER_MALFORMED_PACKET = 1835,
-    ER_PACKET_TOO_LARGE = 1153, ER_PACKETS_OUT_OF_ORDER = 1156, ER_NET_READ_ERROR = 1158,
-    ER_WRONG_VALUE_FOR_VAR = 1231, ER_UNKNOWN_STMT = 1243, ER_QUERY_INTERRUPTED = 1317, ER_CONNECTION_KILLED = 1927,
-    CR_SERVER_LOST = 2013, ER_CLIENT_INTERACTION_TIMEOUT = 4031,
-    ER_MUST_CHANGE_PASSWORD = 1820, ER_MUST_CHANGE_PASSWORD_LOGIN = 1862
+    ER_DBACCESS_DENIED = 1044, ER_ACCESS_DENIED = 1045, ER_NO_DB = 1046, ER_UNKNOWN_COM = 1047,
+    ER_BAD_DB = 1049, ER_SERVER_SHUTDOWN = 1053, ER_NO_SUCH_THREAD = 1094, ER_KILL_DENIED = 1095,
+    ER_UNKNOWN_ERROR = 1105, ER_HOST_IS_BLOCKED = 1129, ER_PACKET_TOO_LARGE = 1153,
+    ER_PACKETS_OUT_OF_ORDER = 1156, ER_NET_READ_ERROR = 1158, ER_WRONG_VALUE_FOR_VAR = 1231,
+    ER_UNKNOWN_STMT = 1243, ER_NOT_SUPPORTED_AUTH_MODE = 1251, ER_QUERY_INTERRUPTED = 1317,
+    ER_MUST_CHANGE_PASSWORD = 1820, ER_MALFORMED_PACKET = 1835, ER_MUST_CHANGE_PASSWORD_LOGIN = 1862,
+    ER_CONNECTION_KILLED = 1927, CR_SERVER_LOST = 2013, CR_AUTH_PLUGIN_CANNOT_LOAD = 2059,
+    ER_CLIENT_INTERACTION_TIMEOUT = 4031
 };
 /* "HY000" for those not in the table. */
 const char *sqlstate_of(unsigned code);

@@ -20,12 +20,12 @@
 
 /* How the server would read the text. */
 struct lexer_mode {
-    bool ansi_quotes;             /* sql_mode: "x" is an identifier                  */
-    bool no_backslash_escapes;    /* sql_mode: \ is an ordinary character in strings */
-    bool ignore_space;            /* sql_mode: COUNT (*) is what COUNT(*) is          */
-    bool tricky_charset;          /* gbk, sjis, big5...: second bytes may be ASCII   */
-    bool is_mariadb;              /* also reads M! comments and its own versions     */
-    uint32_t version;             /* e.g. 101119, 90704; 0 = unknown                 */
+    bool ansi_quotes : 1;         /* sql_mode: "x" is an identifier                  */
+    bool no_backslash_escapes : 1;/* sql_mode: \ is an ordinary character in strings */
+    bool ignore_space : 1;        /* sql_mode: COUNT (*) is what COUNT(*) is          */
+    bool tricky_charset : 1;      /* gbk, sjis, big5...: second bytes may be ASCII   */
+    bool is_mariadb : 1;          /* also reads M! comments and its own versions     */
+    uint32_t version : 24;        /* e.g. 101119, 90704; 0 = unknown                 */
 };
 
 enum token_kind {

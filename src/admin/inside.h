@@ -273,7 +273,7 @@ struct visitor {
     uint16_t status;              /* flags that drivers go by: nothing here is transactional */
     uint8_t seq;                  /* of our next packet */
     uint8_t scramble[SCRAMBLE_BYTES];
-    uint8_t proven[32];           /* digest of the password that it logged in with */
+    uint8_t proven[32];           /* mark of the secret that it logged in with */
     atomic_bool is_interrupted;   /* KILL: what SQLite steps for it is to end */
 };
 /* Its account now: NULL when a reload took it away. */

@@ -122,7 +122,7 @@ static bool run(struct task *t, struct visitor *v, struct bytes payload, bool *e
 static bool still_welcome(struct visitor *v, struct fault *why)
 {
     const struct admin_user_config *u = visitor_account(v);
-    bool same = u != NULL && memcmp(u->secret.sha256_twice, v->proven, sizeof v->proven) == 0;
+    bool same = u != NULL && memcmp(u->secret.mark, v->proven, sizeof v->proven) == 0;
     return same || fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
                              "The account '%s' has been changed or removed; please log in again",
                              v->facts.user);

@@ -181,20 +181,46 @@ static void check_server_addresses(const struct config *c, struct draft *d)
 
 /* ---- users ------------------------------------------------------------------------------ */
 
+/* A password may look like anything, so this is only a guess; but hardly one looks like this. */
+static void check_password_is_no_hash(struct draft *d, const struct draft_section *s)
+{
+    const struct draft_value *v = draft_value(s, "password");
+    struct secret hash;
+    if (v == NULL || !secret_from_hash(&hash, bytes_str(v->text)))
+        return;
+    if ((hash.forms & KNOWN_ED25519) == 0) /* 43 letters may well be a password */
+        warn(d, v->place, "[%s]: the password looks like what a server stores of one; if it is, the "
+             "option is password_hash", s->header);
+    secret_release(&hash);
+}
+
+static void check_user(const struct config *c, struct draft *d, const struct draft_section *s,
+                       const struct user_config *u)
+{
+    check_password_is_no_hash(d, s);
+    if (strcmp(u->name, ANY_USER) == 0 && c->groups[u->group].auth != AUTH_SERVERS)
+        complain(d, draft_place(s, "group"), "[user *] needs a group with auth = servers");
+    if (u->asks_servers)
+        return;
+    /* A file that can't be read has its own complaint. */
+    if (!u->secret.has_password && (draft_value(s, "password_file") == NULL || d->out->errors == 0))
+        warn(d, draft_place(s, "password"), "[%s] has no password: anybody can log in as it",
+             s->header);
+    if (u->secret.forms == KNOWN_ED25519 && !u->has_server_password)
+        warn(d, draft_place(s, "password_hash"),
+             "[%s]: nobody can log in to the servers with an ed25519 key, so clients are asked for the "
+             "password itself (caching_sha2_password); with server_password they are not",
+             s->header);
+}
+
 static void check_users(const struct config *c, struct draft *d)
 {
     if (c->n_users == 0)
         warn(d, 0, "no [user]: nobody can log in");
     /* The sections of users stand in the order of config.users until those are sorted. */
-    for (unsigned i = 0, n = 0; i < d->n_sections; i++) {
-        const struct draft_section *s = d->sections[i];
-        if (s->kind != KIND_USER || c->users[n++].secret.has_password)
-            continue;
-        /* A file that can't be read has its own complaint. */
-        if (draft_value(s, "password_file") == NULL || d->out->errors == 0)
-            warn(d, draft_place(s, "password"), "[%s] has no password: anybody can log in as it",
-                 s->header);
-    }
+    for (unsigned i = 0, n = 0; i < d->n_sections; i++)
+        if (d->sections[i]->kind == KIND_USER)
+            check_user(c, d, d->sections[i], &c->users[n++]);
 }
 
 static void check_admin_users(const struct config *c, struct draft *d)

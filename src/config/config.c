@@ -77,7 +77,7 @@ static void release_secrets(struct config *c)
 {
     for (unsigned i = 0; i < c->n_users; i++) {
         secret_release(&c->users[i].secret);
-        secret_release(&c->users[i].server_secret);
+        account_drop(c->users[i].account);
     }
     for (unsigned i = 0; i < c->n_admin_users; i++)
         secret_release(&c->admin_users[i].secret);
@@ -97,6 +97,7 @@ static void config_free(struct config *c)
         for (unsigned i = 0; i < s.count; i++)
             release_entry(&s, i);
     }
+    map_release(&c->accounts);
     mem_free(c->groups);
     mem_free(c->servers);
     mem_free(c->users);
@@ -212,6 +213,20 @@ static void merge_runtime_text(struct config *c, struct draft *d)
     draft_release(&over);
 }
 
+/* What only the file's users decide: their accounts by key, and who plays whom. */
+static void index_accounts(struct config *c)
+{
+    for (unsigned i = 0; i < c->n_users; i++) {
+        struct account *a = c->users[i].account;
+        if (a == NULL)
+            continue;
+        map_put(&c->accounts, bytes_of(a->key, sizeof(a->key)), a);
+        sha256_of(bytes_of(c->decoy_key, sizeof(c->decoy_key)),
+                  bytes_of(c->users[i].secret.mark, sizeof(c->users[i].secret.mark)),
+                  c->decoy_key);
+    }
+}
+
 /* Make the rest of `c`, which has its main text, or free it and give NULL. */
 static struct config *build(struct config *c, struct draft *d, const struct overrides *overrides)
 {
@@ -227,6 +242,7 @@ static struct config *build(struct config *c, struct draft *d, const struct over
     check_config(c, d);
     sort_by_name(c->users, c->n_users, sizeof(*c->users));
     sort_by_name(c->admin_users, c->n_admin_users, sizeof(*c->admin_users));
+    index_accounts(c);
     draft_release(d);
     if (d->out->errors > 0) {
         config_free(c);
@@ -286,11 +302,41 @@ struct config *config_change(const struct config *now, const struct overrides *o
 
 /* ---- finding ---------------------------------------------------------------------------- */
 
-const struct user_config *config_user(const struct config *c, struct bytes name)
+static const struct user_config *find_user(const struct config *c, struct bytes name)
 {
     struct shelf s = shelf_of(c, KIND_USER);
     unsigned i = shelf_find(&s, name);
     return i != UINT_MAX ? &c->users[i] : NULL;
+}
+
+const struct user_config *config_user(const struct config *c, struct bytes name)
+{
+    return bytes_equal(name, bytes_str(ANY_USER)) ? NULL : find_user(c, name);
+}
+
+const struct user_config *config_any_user(const struct config *c)
+{
+    return find_user(c, bytes_str(ANY_USER));
+}
+
+/* Users without a password are no model: a wrong one is refused in another way. */
+const struct user_config *config_decoy(const struct config *c, struct bytes name)
+{
+    uint8_t digest[32];
+    uint32_t start;
+    sha256_of(bytes_of(c->decoy_key, sizeof(c->decoy_key)), name, digest);
+    memcpy(&start, digest, sizeof(start));
+    for (unsigned i = 0; i < c->n_users; i++) {
+        const struct user_config *u = &c->users[(start + i) % c->n_users];
+        if (u->secret.has_password)
+            return u;
+    }
+    return NULL;
+}
+
+bool config_has_account(const struct config *c, const struct account *a)
+{
+    return map_get(&c->accounts, bytes_of(a->key, sizeof(a->key))) != NULL;
 }
 
 const struct server_config *config_server(const struct config *c, struct bytes name)

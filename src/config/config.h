@@ -17,6 +17,7 @@
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
+#include "accounts/accounts.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/ref.h"
@@ -45,6 +46,11 @@ struct settings {
     char *rsa_key_file;                 /* "" = a key made at start                      */
     unsigned login_timeout_ms, idle_timeout_s, linger_ms, drain_timeout_s;
     unsigned max_sessions_logging_in;   /* per worker                                    */
+    unsigned login_failures;            /* of an address, before it is slowed; 0: never  */
+    unsigned login_failures_window_s, login_delay_ms;
+    unsigned accounts_recheck_s;        /* auth = servers: ask the servers again         */
+    unsigned accounts_lifetime_s;       /* learnt from logins: forget when unused        */
+    unsigned accounts_remembered;
     uint64_t max_packet_bytes;          /* what is read whole: the text of a statement to
                                            be routed may be longer, it streams           */
     uint64_t memory_limit_bytes;
@@ -88,7 +94,7 @@ enum admin_access { ADMIN_READ,         /* may look                             
 struct admin_user_config {              /* [admin_user NAME] */
     char *name;
     struct secret secret;
-    char *password_file;                /* as written                                    */
+    char *password_file, *password_hash; /* as written                                   */
     enum admin_access access;
     struct origins *origins;
 };
@@ -100,6 +106,8 @@ enum reads { READS_REPLICAS,            /* plain reads go to replicas           
              READS_PRIMARY };           /* no split                                      */
 enum no_replica { NO_REPLICA_PRIMARY,   /* then reads go to the primary                  */
                   NO_REPLICA_ERROR };   /* then they fail                                */
+enum auth_source { AUTH_FILE,           /* users are those of this file                  */
+                   AUTH_SERVERS };      /* others are the servers' accounts              */
 enum server_role { SERVER_AUTO,         /* the probe's read_only decides                 */
                    SERVER_PRIMARY, SERVER_REPLICA };
 
@@ -109,6 +117,7 @@ struct group_config {                   /* [group NAME] */
     enum reads reads;
     enum no_replica no_replica;
     unsigned max_lag_ms;                /* 0: any lag will do                            */
+    enum auth_source auth;
     unsigned index;                     /* in config.groups                              */
     struct origins *origins;
 };
@@ -124,16 +133,22 @@ struct server_config {                  /* [server NAME] */
     struct origins *origins;
 };
 
+#define ANY_USER "*"                    /* [user *]: accounts of the servers that have no
+                                           section of their own                          */
+
 struct user_config {                    /* [user NAME] */
     char *name;
+    bool asks_servers;                  /* the servers know the password, not this file: no
+                                           secret and no account                         */
     struct secret secret;               /* what the client must prove                    */
     char *server_user;                  /* name on the servers (default: the same)       */
-    struct secret server_secret;        /* its password there (default: the same)        */
+    struct account *account;            /* on the servers                                */
+    bool has_server_password;           /* else it is the client's                       */
     char *schema;                       /* when the client names none; may be ""         */
     unsigned group;
     unsigned max_connections;           /* 0: no limit of its own                        */
     bool split_reads;
-    char *password_file, *server_password_file; /* as written                            */
+    char *password_file, *password_hash, *server_password_file; /* as written            */
     struct origins *origins;
 };
 
@@ -164,6 +179,8 @@ struct config {
     struct listener_config *listeners;
     struct admin_user_config *admin_users; /* sorted by name                             */
     unsigned n_groups, n_servers, n_users, n_listeners, n_admin_users;
+    struct map accounts;                /* of the users: account key -> account          */
+    uint8_t decoy_key[32];              /* see config_decoy()                            */
 };
 
 /* ---- loading --------------------------------------------------------------------- */
@@ -212,7 +229,15 @@ struct config *config_parse_with(struct bytes text, const char *file,
 struct config *config_take(struct config *c);
 void config_drop(struct config *c);     /* NULL is fine; the last one frees */
 
+/* NULL: not in the file. */
 const struct user_config *config_user(const struct config *c, struct bytes name);
+/* What holds for the servers' accounts that are not in the file; NULL: they may not come in. */
+const struct user_config *config_any_user(const struct config *c);
+/* The user whose part an unknown name plays at login, so that the packets and the work are those that
+ * some user would see: always the same one for a name, as long as the file's users and passwords are the
+ * same.  NULL: no user has a password. */
+const struct user_config *config_decoy(const struct config *c, struct bytes name);
+bool config_has_account(const struct config *c, const struct account *a);
 const struct server_config *config_server(const struct config *c, struct bytes name);
 const struct admin_user_config *config_admin_user(const struct config *c, struct bytes name);
 

@@ -71,10 +71,9 @@ static void diff_server(FILE *out, const char *before, const struct server_confi
     fprintf(out, "%saddress: \"%s\" now means %s, not %s\n", before, now->address, is, was);
 }
 
-static bool secret_equal(const struct secret *a, const struct secret *b)
+static bool account_equal(const struct account *a, const struct account *b)
 {
-    return a->has_password == b->has_password &&
-           memcmp(a->sha256_twice, b->sha256_twice, sizeof(a->sha256_twice)) == 0;
+    return a == NULL || b == NULL ? a == b : secret_equal(&a->secret, &b->secret);
 }
 
 static void diff_user(FILE *out, const char *before, const struct user_config *now,
@@ -82,7 +81,7 @@ static void diff_user(FILE *out, const char *before, const struct user_config *n
 {
     if (!secret_equal(&now->secret, &next->secret))
         fprintf(out, "%spassword changes\n", before);
-    if (!secret_equal(&now->server_secret, &next->server_secret))
+    if (!account_equal(now->account, next->account))
         fprintf(out, "%sserver_password changes\n", before);
 }
 

@@ -137,7 +137,8 @@ static bool has_groups(const struct draft *d)
 static bool is_implied(const struct draft *d, enum kind kind, struct bytes name)
 {
     return !kind_has_name(kind) ||
-           (kind == KIND_GROUP && bytes_equal(name, bytes_str("main")) && !has_groups(d));
+           (kind == KIND_GROUP && bytes_equal(name, bytes_str("main")) && !has_groups(d)) ||
+           (kind == KIND_USER && bytes_equal(name, bytes_str(ANY_USER)));
 }
 
 static struct draft_section *section_below(struct draft *d, enum kind kind, struct bytes name,
@@ -158,7 +159,7 @@ static void make_way(struct draft_section *s, const struct option *o)
     unsigned kept = 0;
     for (unsigned i = 0; i < s->n_values; i++) {
         const char *name = s->values[i].option->name;
-        if (s->values[i].option == o || is_file_of(name, o->name) || is_file_of(o->name, name))
+        if (s->values[i].option == o || is_other_way(name, o->name))
             text_free(&s->values[i]);
         else
             s->values[kept++] = s->values[i];

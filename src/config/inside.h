@@ -180,8 +180,8 @@ unsigned option_ordinal(const struct option *o);
 /* ---- overrides --------------------------------------------------------------------------- */
 
 enum { OVERRIDE_MAX_BYTES = 4096 };
-/* "password_file" and "password"? */
-bool is_file_of(const char *file, const char *name);
+/* Two of "password", "password_file", "password_hash"?  One takes the other's place. */
+bool is_other_way(const char *a, const char *b);
 /* Set without any check. */
 void overrides_put(struct overrides *o, const struct setting_name *s, struct bytes value);
 /* Set all of `from`. */

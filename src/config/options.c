@@ -12,6 +12,7 @@ static const char *const balance_words[] = { "round-robin", "weighted", "least-o
 static const char *const reads_words[] = { "replicas", "all", "primary", NULL };
 static const char *const no_replica_words[] = { "primary", "error", NULL };
 static const char *const access_words[] = { "read", "full", NULL };
+static const char *const auth_words[] = { "file", "servers", NULL };
 static const char *const role_words[] = { "auto", "primary", "replica", NULL };
 
 #define SECOND 1000u
@@ -103,6 +104,25 @@ const struct option options[] = {
        "A client must have logged in within this time."),
     UINT("volvox", "max_sessions_logging_in", IN_SETTINGS(max_sessions_logging_in), "1000", 1,
          1000000, true, "Clients that may be logging in at the same time, per worker."),
+    UINT("volvox", "login_failures", IN_SETTINGS(login_failures), "20", 0, 1000000, true,
+         "Failed logins from one address (of IPv6 the first 64 bits) within login_failures_window, "
+         "after which further logins from there wait for login_delay before their password is "
+         "looked at, 32 at a time; more are refused with error 1129. Users that have logged in from "
+         "that address before only wait if they fail themselves. 0: never. Behind a balancer that "
+         "hides the clients' addresses all of them are one."),
+    SECONDS("volvox", "login_failures_window", IN_SETTINGS(login_failures_window_s), "60s", 1, DAY_S,
+            true, "See login_failures; they are forgotten one by one over this time."),
+    MS("volvox", "login_delay", IN_SETTINGS(login_delay_ms), "1s", 0, MINUTE, true,
+       "See login_failures."),
+    SECONDS("volvox", "accounts_recheck", IN_SETTINGS(accounts_recheck_s), "10s", 0, DAY_S, true,
+            "With auth = servers: an account that logs in is asked for at the servers, unless that "
+            "was done within this time. A changed password works at once; an old one, a lock or a "
+            "dropped account may go unnoticed for so long. 0: each login asks."),
+    SECONDS("volvox", "accounts_lifetime", IN_SETTINGS(accounts_lifetime_s), "1h", 1, 30 * DAY_S,
+            true, "What logins told about an account (auth = servers, password_hash) is forgotten when "
+            "nobody has logged in to it for this long."),
+    UINT("volvox", "accounts_remembered", IN_SETTINGS(accounts_remembered), "10000", 1, 10000000, true,
+         "Of so many accounts at most; the least recently used goes first."),
     SECONDS("volvox", "idle_timeout", IN_SETTINGS(idle_timeout_s), "8h", 0, 365 * DAY_S, true,
             "Close a client that has sent no command for this long; 0 is never."),
     MS("volvox", "linger", IN_SETTINGS(linger_ms), "2s", 0, MINUTE, true,
@@ -185,6 +205,8 @@ const struct option options[] = {
     SECRET("admin_user", "password", OPTION_NO_FIELD, "What the operator must prove."),
     TEXT("admin_user", "password_file", IN_ADMIN_USER(password_file), "", true,
          "File whose first line is the password."),
+    SECRET("admin_user", "password_hash", IN_ADMIN_USER(password_hash),
+           "Instead of the password what a server stores of it, as for users."),
     WORD("admin_user", "access", IN_ADMIN_USER(access), "read", access_words,
          "read: may look at everything; full: may also change settings, end sessions and stop "
          "Volvox."),
@@ -211,6 +233,10 @@ const struct option options[] = {
     MS("group", "max_lag", IN_GROUP(max_lag_ms), "10s", 0, 24 * HOUR, true,
        "A replica that is further behind gets no reads until it is below 80 % of this; 0: any lag "
        "will do. A replica whose replication is broken counts as infinitely far behind."),
+    WORD("group", "auth", IN_GROUP(auth), "file", auth_words,
+         "file: clients must be users of this file. servers: clients that are not in this file, or "
+         "without a password there, are checked against the accounts of the group's servers, as whose "
+         "clients they then work. [user *] has options for those without a section of their own."),
 
     /* ---- server ---- */
     TEXT("server", "address", IN_SERVER(address), NULL, true,
@@ -229,9 +255,16 @@ const struct option options[] = {
          "The group it belongs to; may be left out if there is only one."),
 
     /* ---- user ---- */
-    SECRET("user", "password", OPTION_NO_FIELD, "What the client must prove; empty is none."),
+    SECRET("user", "password", OPTION_NO_FIELD,
+           "What the client must prove; empty is none. Left out where auth = servers, the servers "
+           "check it."),
     TEXT("user", "password_file", IN_USER(password_file), "", true,
          "File whose first line is the password."),
+    SECRET("user", "password_hash", IN_USER(password_hash),
+           "Instead of the password what a server stores of it: *HEX (mysql_native_password), $A$... "
+           "(caching_sha2_password) or $5$... (sha256_password), both also as 0xHEX, or the 43 "
+           "characters of an ed25519 key. What is needed to log in at the servers the clients' logins "
+           "tell; docs/authentication.md says when they can't."),
     TEXT("user", "group", OPTION_NO_FIELD, "", true,
          "The group of servers this user works with; may be left out if there is only one."),
     TEXT("user", "schema", IN_USER(schema), "", true,

@@ -23,10 +23,19 @@ static struct override *find(const struct overrides *o, const struct setting_nam
     return NULL;
 }
 
-bool is_file_of(const char *file, const char *name)
+/* The name without "_file" or "_hash". */
+static size_t stem_len(const char *name)
 {
     size_t len = strlen(name);
-    return strncmp(file, name, len) == 0 && strcmp(file + len, "_file") == 0;
+    if (len > 5 && (strcmp(name + len - 5, "_file") == 0 || strcmp(name + len - 5, "_hash") == 0))
+        len -= 5;
+    return len;
+}
+
+bool is_other_way(const char *a, const char *b)
+{
+    size_t len = stem_len(a);
+    return len == stem_len(b) && strncmp(a, b, len) == 0 && strcmp(a, b) != 0;
 }
 
 static void take_out(struct overrides *o, struct override *x)
@@ -43,7 +52,7 @@ static void drop_alternative(struct overrides *o, const struct override *of)
     for (unsigned i = 0; i < o->count; i++) {
         struct override *x = &o->items[i];
         if (strcmp(x->section, of->section) != 0 || strcmp(x->name, of->name) != 0 ||
-            (!is_file_of(x->key, of->key) && !is_file_of(of->key, x->key)))
+            !is_other_way(x->key, of->key))
             continue;
         take_out(o, x);
         return;

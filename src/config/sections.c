@@ -53,9 +53,10 @@ static char *read_first_line(const char *path)
     return line;
 }
 
+/* NULL when only a hash is known. */
 static char *clear_of(const struct secret *s)
 {
-    return mem_strndup(s->has_password ? s->clear : "", s->has_password ? s->clear_len : 0);
+    return (s->forms & KNOWN_CLEAR) != 0 ? mem_strndup(s->clear, s->clear_len) : NULL;
 }
 
 static bool is_text(const char *path, const struct draft_value *file)
@@ -79,7 +80,9 @@ static char *known_password(const struct config *known, const struct draft_secti
         return NULL;
     if (strcmp(file->option->name, "password_file") == 0)
         return is_text(u->password_file, file) ? clear_of(&u->secret) : NULL;
-    return is_text(u->server_password_file, file) ? clear_of(&u->server_secret) : NULL;
+    if (u->account == NULL)
+        return NULL;
+    return is_text(u->server_password_file, file) ? clear_of(&u->account->secret) : NULL;
 }
 
 static char *password_in_file(struct draft *d, const struct draft_section *s,
@@ -280,22 +283,82 @@ static void build_listener(struct config *c, struct draft *d, const struct draft
     resolve(d, s, l->address, 6033, &l->resolved);
 }
 
+/* What the client must prove, if the section says so. */
+static void build_secret(struct draft *d, const struct draft_section *s, const char *hash,
+                         struct secret *secret)
+{
+    const struct draft_value *v = draft_value(s, "password_hash");
+    char *password = password_of(d, s, "password");
+    if (v != NULL && v->text[0] != '\0' && password != NULL)
+        complain(d, v->place, "either \"password\" or \"password_hash\", not both");
+    if (hash[0] == '\0')
+        secret_from_clear(secret, bytes_str(password));
+    else if (!secret_from_hash(secret, bytes_str(hash)))
+        complain(d, v->place,
+                 "password_hash: is none of *HEX (mysql_native_password), $A$... or 0xHEX "
+                 "(caching_sha2_password), $5$... (sha256_password), 43 characters (ed25519)");
+    password_free(password);
+}
+
+static void build_secrets(struct draft *d, const struct draft_section *s, struct user_config *u)
+{
+    struct secret other;
+    char *on_server = password_of(d, s, "server_password");
+    build_secret(d, s, u->password_hash, &u->secret);
+    u->has_server_password = on_server != NULL;
+    if (on_server != NULL)
+        secret_from_clear(&other, bytes_str(on_server));
+    u->account = account_new(u->name, u->server_user, on_server != NULL ? &other : &u->secret, false);
+    if (on_server != NULL)
+        secret_release(&other);
+    password_free(on_server);
+}
+
+/* Without any password, where the servers' accounts may come in. */
+static bool is_left_to_servers(const struct config *c, struct draft *d, const struct draft_section *s,
+                               const struct user_config *u)
+{
+    static const char *const ways[] = { "password", "password_file", "password_hash" };
+    bool is_any = strcmp(u->name, ANY_USER) == 0;
+    for (unsigned i = 0; i < ARRAY_LEN(ways); i++) {
+        const struct draft_value *v = draft_value(s, ways[i]);
+        if (v != NULL && is_any)
+            complain(d, v->place, "[user *] is for accounts whose password the servers know");
+        else if (v != NULL)
+            return false;
+    }
+    return is_any || c->groups[u->group].auth == AUTH_SERVERS;
+}
+
 static void build_user(struct config *c, struct draft *d, const struct draft_section *s)
 {
     struct user_config *u = &c->users[c->n_users++];
     u->name = mem_strdup(s->name);
     fill(d, KIND_USER, s, u);
     u->group = group_of(d, c, s);
-    if (u->server_user[0] == '\0') {
+    if (u->server_user[0] == '\0' && strcmp(u->name, ANY_USER) != 0) {
         mem_free(u->server_user);
         u->server_user = mem_strdup(u->name);
     }
-    char *password = password_of(d, s, "password");
-    char *on_server = password_of(d, s, "server_password");
-    secret_from_clear(&u->secret, bytes_str(password));
-    secret_from_clear(&u->server_secret, bytes_str(on_server != NULL ? on_server : password));
-    password_free(password);
-    password_free(on_server);
+    if (is_left_to_servers(c, d, s, u))
+        u->asks_servers = true;
+    else
+        build_secrets(d, s, u);
+}
+
+/* The servers' accounts may come in though [user *] is not in the file: the usual options hold. */
+static void imply_any_user(struct config *c, struct draft *d)
+{
+    unsigned group = 0;
+    while (group < c->n_groups && c->groups[group].auth != AUTH_SERVERS)
+        group++;
+    if (group == c->n_groups || draft_find(d, KIND_USER, bytes_str(ANY_USER)) != NULL)
+        return;
+    struct user_config *u = &c->users[c->n_users++];
+    u->name = mem_strdup(ANY_USER);
+    fill(d, KIND_USER, NULL, u);
+    u->group = group;
+    u->asks_servers = true;
 }
 
 static void build_admin_user(struct config *c, struct draft *d, const struct draft_section *s)
@@ -303,9 +366,7 @@ static void build_admin_user(struct config *c, struct draft *d, const struct dra
     struct admin_user_config *u = &c->admin_users[c->n_admin_users++];
     u->name = mem_strdup(s->name);
     fill(d, KIND_ADMIN_USER, s, u);
-    char *password = password_of(d, s, "password");
-    secret_from_clear(&u->secret, bytes_str(password));
-    password_free(password);
+    build_secret(d, s, u->password_hash, &u->secret);
 }
 
 /* Number the sections of each kind, so that arrays can be made at once. */
@@ -358,7 +419,7 @@ void sections_build(struct config *c, struct draft *d)
     c->groups = mem_zalloc(MAX(counts[KIND_GROUP], 1) * sizeof(*c->groups));
     c->servers = mem_zalloc(counts[KIND_SERVER] * sizeof(*c->servers));
     c->listeners = mem_zalloc(counts[KIND_LISTENER] * sizeof(*c->listeners));
-    c->users = mem_zalloc(counts[KIND_USER] * sizeof(*c->users));
+    c->users = mem_zalloc((counts[KIND_USER] + 1) * sizeof(*c->users));
     c->admin_users = mem_zalloc(counts[KIND_ADMIN_USER] * sizeof(*c->admin_users));
     build_settings(c, d);
     build_admin(c, d);
@@ -369,6 +430,7 @@ void sections_build(struct config *c, struct draft *d)
     build_kind(c, d, KIND_SERVER);
     build_kind(c, d, KIND_LISTENER);
     build_kind(c, d, KIND_USER);
+    imply_any_user(c, d);
     build_kind(c, d, KIND_ADMIN_USER);
     note_origins(c, d);
 }

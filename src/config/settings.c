@@ -28,7 +28,9 @@ static const struct secret *secret_of(enum kind kind, const void *entry, const c
         return &((const struct admin_user_config *)entry)->secret;
     must(kind == KIND_USER);
     const struct user_config *u = entry;
-    return strcmp(option, "server_password") == 0 ? &u->server_secret : &u->secret;
+    if (u->account != NULL && strcmp(option, "server_password") == 0)
+        return &u->account->secret;
+    return &u->secret;
 }
 
 static void print_value(const struct config *c, enum kind kind, const void *entry,

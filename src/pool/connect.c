@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/str.h"
 
 /* Read the next packet of the login; the view is valid until the next read. */
 static bool next_packet(struct task *t, struct backend *be, struct bytes *payload, uint8_t *seq,
@@ -38,6 +39,7 @@ static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_
     const struct pool *p = be->pool;
     be->is_mariadb = greeting_is_mariadb(g);
     be->reports_vaguely = be->is_mariadb && version_number(g->version, true) >= 110100;
+    be->has_greeted = true;
     be->thread_id = g->thread_id;
     be->caps = shape_ask(g->caps, p->fit);
     if ((be->caps & CAP_PROTOCOL_41) == 0)
@@ -47,98 +49,120 @@ static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_
     return true;
 }
 
-static void write_login(struct backend *be, const struct greeting *g, enum auth_plugin plugin,
-                        uint8_t *seq)
+static void write_login(struct backend *be, struct bytes plugin, struct bytes token, uint8_t *seq)
 {
-    const struct pool *p = be->pool;
-    uint8_t token[32];
-    size_t n = auth_token_make(plugin, g->scramble, &p->secret, token);
     struct login l = {
         .caps = be->caps & ~(CAP_CONNECT_WITH_DB | CAP_CONNECT_ATTRS),
         .max_packet = 1u << 30,
         .collation = be->collation < 256 ? (uint8_t)be->collation : 45,
-        .user = bytes_str(p->user),
-        .auth = bytes_of(token, n),
-        .plugin = auth_plugin_name(plugin),
+        .user = bytes_str(be->pool->account->server_user),
+        .auth = token,
+        .plugin = plugin,
     };
     login_write(&be->stream.out, seq, &l);
 }
 
-/* The server wants more than the token: the password, encrypted with its public key. */
-static bool full_auth(struct task *t, struct backend *be, const uint8_t *scramble, uint8_t *seq,
-                      double deadline, struct fault *why)
+/* Name the server and the account in front of what is wrong. */
+static bool about_account(const struct backend *be, struct fault *why)
 {
-    struct bytes payload;
-    const uint8_t request = SHA2_REQUEST_KEY;
-    packet_write(&be->stream.out, seq, bytes_of(&request, 1));
-    if (!stream_flush(t, &be->stream, deadline, why) ||
-        !next_packet(t, be, &payload, seq, deadline, why))
+    char text[sizeof why->text];
+    if (why->blame != BLAME_POLICY && why->blame != BLAME_SERVER)
         return false;
-    if (payload.len < 2 || payload.data[0] != 0x01)
-        return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s sent no public key",
-                         be->server->name);
-    struct buf cipher = { 0 };
-    bool ok = rsa_encrypt_password(bytes_skip(payload, 1), scramble, &be->pool->secret, &cipher, why);
-    if (ok)
-        packet_write(&be->stream.out, seq, buf_bytes(&cipher));
-    buf_release(&cipher);
-    return ok && stream_flush(t, &be->stream, deadline, why);
+    str_copy(text, sizeof text, bytes_str(why->text));
+    snprintf(why->text, sizeof why->text, "volvox: can't log in to server %.40s as '%.60s': %.90s",
+             be->server->name, be->pool->account->server_user, text);
+    return false;
 }
 
-static bool switch_plugin(struct backend *be, struct bytes payload, enum auth_plugin *plugin,
-                          uint8_t scramble[SCRAMBLE_BYTES], uint8_t *seq, struct fault *why)
+static bool refused(struct bytes payload, struct fault *why)
 {
-    struct bytes name;
-    uint8_t token[32];
-    if (!auth_switch_read(payload, &name, scramble, why))
+    struct err err;
+    if (!err_read(payload, &err, why))
         return false;
-    *plugin = auth_plugin_by_name(name);
-    if (*plugin == AUTH_UNKNOWN)
-        return fault_set(why, BLAME_SERVER, 2059,
-                         "volvox: server %s wants authentication plugin '%.*s' for user '%s'",
-                         be->server->name, BYTES_FMT(name), be->pool->user);
-    size_t n = auth_token_make(*plugin, scramble, &be->pool->secret, token);
-    packet_write(&be->stream.out, seq, bytes_of(token, n));
-    return true;
+    return fault_set_state(why, BLAME_SERVER, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
-/* A password that has expired says nothing about the server. */
-static enum blame blame_for(unsigned code)
+/* The one who should have answered does not.  A server counts logins that are broken off and, after
+ * some, refuses all of ours (max_connect_errors), so this one is brought to its end. */
+static void finish_badly(struct task *t, struct backend *be, uint8_t *seq)
 {
-    return code == ER_MUST_CHANGE_PASSWORD_LOGIN ? BLAME_POLICY : BLAME_SERVER;
+    struct bytes ignored;
+    struct fault why;
+    double deadline = worker_now(task_worker(t)) + 1;
+    bool was_cancelled = task_is_cancelled(t);
+    task_forgive(t);
+    packet_write(&be->stream.out, seq, BYTES_NONE);
+    if (stream_flush(t, &be->stream, deadline, &why))
+        (void)next_packet(t, be, &ignored, seq, deadline, &why);
+    if (was_cancelled)
+        task_cancel(t);
 }
 
-static bool log_in(struct task *t, struct backend *be, double deadline, struct fault *why)
+struct exchange {
+    struct auth_client client;
+    struct login_relay *relay;    /* NULL: `client` answers */
+};
+
+static bool answer_server(struct task *t, struct backend *be, struct exchange *x,
+                          struct bytes payload, uint8_t *seq, struct fault *why)
 {
+    struct buf answer = { 0 };
+    bool has_answer = true, done;
+    if (x->relay != NULL)
+        done = x->relay->answer(t, x->relay, payload, x->client.is_private, &answer, &has_answer, why);
+    else
+        done = auth_client_next(&x->client, payload, &answer, &has_answer, why) ||
+               about_account(be, why);
+    if (done && has_answer)
+        packet_write(&be->stream.out, seq, buf_bytes(&answer));
+    if (answer.mem != NULL)
+        explicit_bzero(answer.mem, answer.cap);
+    buf_release(&answer);
+    if (!done)
+        finish_badly(t, be, seq);
+    return done;
+}
+
+/* What comes first: a token for the plugin of the greeting, or (a relay) a plugin that no account has, so
+ * that the server says which one this account has, and sends a scramble for it. */
+static void begin_exchange(struct backend *be, struct exchange *x, const struct greeting *g,
+                           struct login_relay *relay, uint8_t *seq)
+{
+    struct buf token = { 0 };
+    *x = (struct exchange){ .relay = relay };
+    auth_client_begin(&x->client, &be->pool->account->secret, stream_is_private(&be->stream),
+                      g->plugin, g->scramble, &token);
+    if (relay != NULL)
+        write_login(be, BYTES_LITERAL("volvox"), BYTES_NONE, seq);
+    else
+        write_login(be, auth_plugin_name(x->client.plugin), buf_bytes(&token), seq);
+    if (token.mem != NULL)
+        explicit_bzero(token.mem, token.cap);
+    buf_release(&token);
+}
+
+static bool log_in(struct task *t, struct backend *be, struct login_relay *relay, double deadline,
+                   struct fault *why)
+{
+    enum { TURNS_MOST = 16 };
     struct greeting g;
-    uint8_t seq, scramble[SCRAMBLE_BYTES];
+    struct exchange x;
+    uint8_t seq;
     struct bytes payload;
     if (!greet(t, be, &g, &seq, deadline, why))
         return false;
-    enum auth_plugin plugin = auth_plugin_by_name(g.plugin);
-    if (plugin == AUTH_UNKNOWN)
-        plugin = AUTH_NATIVE;
-    memcpy(scramble, g.scramble, sizeof scramble);
-    write_login(be, &g, plugin, &seq);
-    for (int turns = 0; turns < 8; turns++) {
-        struct err err;
+    begin_exchange(be, &x, &g, relay, &seq);
+    for (int turns = 0; turns < TURNS_MOST; turns++) {
         if (!stream_flush(t, &be->stream, deadline, why) ||
             !next_packet(t, be, &payload, &seq, deadline, why))
             return false;
         uint8_t kind = payload.len > 0 ? payload.data[0] : 0xFF;
         if (kind == 0x00)
             return true;
-        if (kind == 0xFE && !switch_plugin(be, payload, &plugin, scramble, &seq, why))
+        if (kind == 0xFF)
+            return refused(payload, why);
+        if (!answer_server(t, be, &x, payload, &seq, why))
             return false;
-        if (kind == 0x01 && payload.len == 2 && payload.data[1] == SHA2_FULL_AUTH &&
-            !full_auth(t, be, scramble, &seq, deadline, why))
-            return false;
-        if (kind == 0xFF) {
-            if (!err_read(payload, &err, why))
-                return false;
-            return fault_set_state(why, blame_for(err.code), err.code, err.sqlstate, "%.*s",
-                                   BYTES_FMT(err.text));
-        }
     }
     return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s does not finish its login",
                      be->server->name);
@@ -215,19 +239,56 @@ static void set_expiry(struct backend *be, const struct settings *limits)
     be->expires_us = be->opened_us + age - (spread > 0 ? random_u64() % spread : 0);
 }
 
+bool fault_is_about_account(const struct fault *why)
+{
+    if (why->blame != BLAME_SERVER)
+        return why->blame == BLAME_POLICY || why->blame == BLAME_CLIENT;
+    switch (why->code) {
+    case ER_ACCESS_DENIED:
+    case 1203:                    /* max_user_connections, of all       */
+    case 1226:                    /* ... of this one                    */
+    case 1251:                    /* its plugin can't be used like this */
+    case 1275:
+    case 1524:                    /* its plugin is not loaded           */
+    case 1698:                    /* denied without a password          */
+    case ER_MUST_CHANGE_PASSWORD:
+    case 1862:                    /* expired                            */
+    case 3118:                    /* locked, MySQL                      */
+    case 3159:                    /* wants TLS                          */
+    case 3955:                    /* locked after failures              */
+    case 4151:                    /* locked, MariaDB                    */
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void note_failure(const struct backend *be, const struct fault *why)
+{
+    struct server *server = be->server;
+    const char *user = be->pool->account->server_user;
+    if (why->blame == BLAME_CLIENT) /* who should have answered has left */
+        return;
+    if (be->has_greeted && fault_is_about_account(why)) {
+        count(be->pool->pools->worker, accounts_refused);
+        log_info("server refused an account", "server=%s user=%s code=%u why=%s", server->name,
+                 log_quote(bytes_str(user)), why->code, log_quote(bytes_str(why->text)));
+        return;
+    }
+    atomic_fetch_add_explicit(&server->connect_failures, 1, memory_order_relaxed);
+    atomic_store_explicit(&server->last_failure_us, clock_us(), memory_order_relaxed);
+    count(be->pool->pools->worker, backends_failed);
+    log_warn("connection to server failed", "server=%s user=%s code=%u why=%s", server->name,
+             log_quote(bytes_str(user)), why->code, log_quote(bytes_str(why->text)));
+}
+
 static struct backend *give_up(struct task *t, struct backend *be, struct fault *why)
 {
     struct server *server = be->server;
     if (why->blame == BLAME_TIME && !task_is_cancelled(t)) /* too slow: another one may do */
         fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
                   "volvox: no connection to server %s within connect_timeout", server->name);
-    if (why->blame != BLAME_POLICY) {
-        atomic_fetch_add_explicit(&server->connect_failures, 1, memory_order_relaxed);
-        atomic_store_explicit(&server->last_failure_us, clock_us(), memory_order_relaxed);
-        count(be->pool->pools->worker, backends_failed);
-    }
-    log_warn("connection to server failed", "server=%s user=%s code=%u why=%s", server->name,
-             log_quote(bytes_str(be->pool->user)), why->code, log_quote(bytes_str(why->text)));
+    note_failure(be, why);
     be->pool->n_held--;
     list_leave(&be->all);
     stream_close(&be->stream);
@@ -238,14 +299,20 @@ static struct backend *give_up(struct task *t, struct backend *be, struct fault 
     return NULL;
 }
 
-struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation, double deadline,
-                             struct fault *why)
+struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
+                             struct login_relay *relay, double deadline, struct fault *why)
 {
     struct worker *w = task_worker(t);
     const struct settings *limits = &worker_config(w)->settings;
     double by = worker_now(w) + limits->connect_timeout_ms / 1000.0;
-    if (deadline == 0 || by < deadline)
-        deadline = by;
+    if (deadline == 0 || (by < deadline && relay == NULL))
+        deadline = by;            /* (who answers for the account may be slower than servers) */
+    if (p->account->is_relayed && relay == NULL) {
+        fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
+                  "volvox: the password of '%.80s' is not known here, only its client's own connection "
+                  "can be used", p->account->server_user);
+        return NULL;
+    }
     struct backend *be = mem_zalloc(sizeof *be);
     be->place = BACKEND_OPENING;
     be->pool = p;
@@ -258,15 +325,15 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
     struct keepalive keepalive = limits->server_keepalive;
     set_expiry(be, limits);
     be->stream.watch.on_read.fd = -1;
-    int fd = stream_dial(t, &be->server->address, deadline, why);
+    int fd = stream_dial(t, &be->server->address, MIN(by, deadline), why);
     if (fd < 0)
         return give_up(t, be, why);
     socket_keepalive(fd, &keepalive);
     stream_open(&be->stream, w, fd, BLAME_SERVER);
-    if (!log_in(t, be, deadline, why) || !backend_track(t, be, deadline, why))
+    if (!log_in(t, be, relay, deadline, why) || !backend_track(t, be, deadline, why))
         return give_up(t, be, why);
     count(w, backends_opened);
     log_debug("backend opened", "server=%s thread=%u user=%s", be->server->name, be->thread_id,
-              log_quote(bytes_str(p->user)));
+              log_quote(bytes_str(p->account->server_user)));
     return be;
 }

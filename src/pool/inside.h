@@ -24,12 +24,13 @@ void intern_drop(struct interned *in);
 
 /* ---- pool.c ---- */
 
+enum { POOL_KEY_BYTES = 12 + ACCOUNT_KEY_BYTES };
+
 /* The connections of one worker to one server for one account and fit. */
 struct pool {
     struct pools *pools;
     struct server *server;        /* counted                                              */
-    char *user;                   /* on the servers                                       */
-    struct secret secret;         /* our own copy                                         */
+    struct account *account;      /* counted                                              */
     uint64_t fit;
     bool retired;                 /* its server or account is gone: nothing goes back      */
     struct list idle;             /* most recently used first                             */
@@ -37,7 +38,8 @@ struct pool {
     unsigned n_taking;            /* tasks inside pool_take()                             */
     uint16_t collation;           /* of the last login, for connections kept in reserve    */
     unsigned warming;             /* tasks opening connections for min_idle                */
-    struct bytes key;             /* in pools->by_key                                     */
+    uint64_t used_us;             /* when somebody last wanted a backend                  */
+    uint8_t key[POOL_KEY_BYTES];  /* in pools->by_key                                     */
 };
 
 /* All pools of one worker. */
@@ -57,6 +59,11 @@ static inline struct pools *worker_pools(const struct worker *w)
     return worker_part(w, PART_POOL);
 }
 struct pool *pool_get(struct pools *ps, const struct lease_terms *terms);
+/* Of the same server, account and fit, maybe of another worker? */
+static inline bool pool_is_same(const struct pool *a, const struct pool *b)
+{
+    return memcmp(a->key, b->key, sizeof a->key) == 0;
+}
 /* As pool_take(), from one pool; `collation` to log in with. */
 struct backend *pool_take_from(struct task *t, struct pool *p, const struct lease_terms *terms,
                                double deadline, struct fault *why);
@@ -87,10 +94,10 @@ void backend_statements_forget(struct backend *be);
 
 /* ---- connect.c ---- */
 
-/* Dial and log in.  The caller raised server.open (server_may_open) and keeps that right when
+/* Dial and log in (relay NULL: with what is known of the account).  The caller raised server.open (server_may_open) and keeps that right when
  * this fails.  Leased to nobody yet: OPENING. */
-struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation, double deadline,
-                             struct fault *why);
+struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
+                             struct login_relay *relay, double deadline, struct fault *why);
 /* Switch our trackers on; the answer is owed when !wait. */
 bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why);
 

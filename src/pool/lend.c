@@ -102,7 +102,7 @@ bool lend_backend(struct backend *be)
     struct worker *from = be->pool->pools->worker;
     struct server *server = be->server;
     for (struct want *w; (w = take_oldest(server)) != NULL;) {
-        if (bytes_equal(w->pool->key, be->pool->key) &&
+        if (pool_is_same(w->pool, be->pool) &&
             state_distance(be->state, w->state) != SIZE_MAX) {
             if (deliver(w, be, server, from))
                 return true;

@@ -7,45 +7,31 @@
 
 /* ---- pools by key ------------------------------------------------------------------- */
 
-static void write_key(struct buf *key, unsigned server, uint64_t fit, const char *user,
-                      const struct secret *secret)
+/* Another password is another account: what it opened is not for the old one. */
+static void write_key(const struct lease_terms *terms, uint8_t key[POOL_KEY_BYTES])
 {
-    write_u32(key, server);
-    write_u64(key, fit);
-    /* another password is another account: what it opened is not for the old one */
-    write_u8(key, secret->has_password);
-    buf_add(key, bytes_of(secret->sha256_twice, sizeof secret->sha256_twice));
-    buf_add(key, bytes_str(user));
-}
-
-static void copy_secret(struct secret *to, const struct secret *from)
-{
-    if (from->has_password)
-        secret_from_clear(to, bytes_of(from->clear, from->clear_len));
-    else
-        secret_from_clear(to, BYTES_NONE);
+    memcpy(key, &terms->server->number, 4);
+    memcpy(key + 4, &terms->fit, 8);
+    memcpy(key + 12, terms->account->key, ACCOUNT_KEY_BYTES);
 }
 
 struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
 {
-    struct buf key = { 0 };
-    const struct user_config *u = terms->user;
-    write_key(&key, terms->server->number, terms->fit, u->server_user, &u->server_secret);
-    struct pool *p = map_get(&ps->by_key, buf_bytes(&key));
-    if (p != NULL) {
-        buf_release(&key);
-        return p;
+    uint8_t key[POOL_KEY_BYTES];
+    write_key(terms, key);
+    struct pool *p = map_get(&ps->by_key, bytes_of(key, sizeof key));
+    if (p == NULL) {
+        p = mem_zalloc(sizeof *p);
+        p->pools = ps;
+        p->server = server_take(terms->server);
+        p->account = account_take(terms->account);
+        p->fit = terms->fit;
+        p->retired = p->account->is_relayed;
+        memcpy(p->key, key, sizeof key);
+        list_init(&p->idle);
+        map_put(&ps->by_key, bytes_of(p->key, sizeof p->key), p);
     }
-    p = mem_zalloc(sizeof *p);
-    p->pools = ps;
-    p->server = server_take(terms->server);
-    p->user = mem_strdup(u->server_user);
-    copy_secret(&p->secret, &u->server_secret);
-    p->fit = terms->fit;
-    p->key = bytes_of(mem_strndup(buf_head(&key), buf_len(&key)), buf_len(&key));
-    list_init(&p->idle);
-    map_put(&ps->by_key, p->key, p);
-    buf_release(&key);
+    p->used_us = worker_now_us(ps->worker);
     return p;
 }
 
@@ -56,11 +42,9 @@ static bool pool_is_empty(const struct pool *p)
 
 static void pool_free(struct pool *p)
 {
-    map_remove(&p->pools->by_key, p->key);
+    map_remove(&p->pools->by_key, bytes_of(p->key, sizeof p->key));
     server_drop(p->server);
-    mem_free(p->user);
-    secret_release(&p->secret);
-    mem_free((void *)p->key.data);
+    account_drop(p->account);
     mem_free(p);
 }
 
@@ -225,7 +209,7 @@ static struct backend *open_for_lease(struct task *t, struct pool *p, const stru
                                       double deadline, struct fault *why)
 {
     p->collation = terms->collation;
-    struct backend *be = backend_open(t, p, terms->collation, deadline, why);
+    struct backend *be = backend_open(t, p, terms->collation, NULL, deadline, why);
     if (be == NULL)
         lend_slot(p->server, task_worker(t));
     return be;
@@ -278,7 +262,7 @@ static struct backend *open_extra(struct task *t, struct pool *p, const struct l
                                   struct fault *why)
 {
     atomic_fetch_add_explicit(&p->server->open, 1, memory_order_relaxed);
-    struct backend *be = backend_open(t, p, terms->collation, 0, why);
+    struct backend *be = backend_open(t, p, terms->collation, NULL, 0, why);
     if (be == NULL)
         server_closed(p->server);
     return be;
@@ -301,6 +285,60 @@ struct backend *pool_take(struct task *t, const struct lease_terms *terms, doubl
 {
     return pool_take_from(t, pool_get(worker_pools(task_worker(t)), terms), terms, deadline, why);
 }
+
+/* ---- connections that prove an account -------------------------------------------------------- */
+
+/* A place for one more connection to the server, whoever must give his. */
+static bool wait_for_place(struct task *t, struct pool *p, const struct lease_terms *terms,
+                           double deadline, struct fault *why)
+{
+    struct want want = { .state = terms->state };
+    count(task_worker(t), leases_waited);
+    if (!want_wait(t, p, &want, deadline, why)) {
+        count(task_worker(t), leases_timed_out);
+        return false;
+    }
+    if (want.got != NULL)
+        backend_discard(want.got); /* it is older than the question */
+    return true;
+}
+
+static struct backend *open_anew(struct task *t, struct pool *p, const struct lease_terms *terms,
+                                 struct login_relay *relay, double deadline, struct fault *why)
+{
+    struct list *oldest = list_last(&p->idle);
+    if (oldest != NULL)           /* or each proof would leave one more behind */
+        backend_close(take_from_idle(idle_entry(oldest)), "the account is proven anew");
+    if (!make_place(p) && !wait_for_place(t, p, terms, deadline, why))
+        return NULL;
+    p->collation = terms->collation;
+    struct backend *be = backend_open(t, p, terms->collation, relay, deadline, why);
+    if (be == NULL)
+        lend_slot(p->server, task_worker(t));
+    return be;
+}
+
+struct backend *pool_open(struct task *t, const struct lease_terms *terms, struct login_relay *relay,
+                          double deadline, struct fault *why)
+{
+    struct pool *p = pool_get(worker_pools(task_worker(t)), terms);
+    p->n_taking++;
+    struct backend *be = open_anew(t, p, terms, relay, deadline, why);
+    p->n_taking--;
+    return be != NULL ? lease(be) : NULL;
+}
+
+void backend_adopt(struct backend *be, struct account *account)
+{
+    struct pool *old = be->pool;
+    struct lease_terms terms = { .server = be->server, .account = account, .fit = old->fit };
+    must(be->place == BACKEND_LEASED);
+    be->pool = pool_get(old->pools, &terms);
+    old->n_held--;
+    be->pool->n_held++;
+}
+
+/* ---- holders that are idle ---------------------------------------------------------------------- */
 
 void backend_watch(struct backend *be, void (*lost)(struct backend *be))
 {
@@ -337,10 +375,19 @@ static unsigned share_of_reserve(const struct pools *ps)
     return min / ps->n_workers + (index < min % ps->n_workers);
 }
 
+/* Accounts that the configuration does not name come and go: none is kept ready for those that nobody
+ * uses. */
+static bool has_reserve(const struct pool *p, uint64_t now_us)
+{
+    uint64_t long_us = (uint64_t)settings_of(p->pools)->pool_idle_timeout_s * 1000000;
+    return !p->retired && !p->pools->draining && p->collation != 0 &&
+           (!p->account->is_learnt || now_us < p->used_us + long_us);
+}
+
 static void sweep_idle(struct pool *p, uint64_t now_us)
 {
     const struct settings *limits = settings_of(p->pools);
-    unsigned keep = p->retired || p->pools->draining ? 0 : share_of_reserve(p->pools);
+    unsigned keep = has_reserve(p, now_us) ? share_of_reserve(p->pools) : 0;
     uint64_t idle_limit_us = (uint64_t)limits->pool_idle_timeout_s * 1000000;
     list_for_each_safe(link, &p->idle) {
         struct backend *be = idle_entry(link);
@@ -356,7 +403,7 @@ static void warm_one(struct task *t, void *arg)
 {
     struct pool *p = arg;
     struct fault why = FAULT_NONE;
-    struct backend *be = backend_open(t, p, p->collation, 0, &why);
+    struct backend *be = backend_open(t, p, p->collation, NULL, 0, &why);
     p->warming--;
     if (be == NULL)
         lend_slot(p->server, task_worker(t));
@@ -365,10 +412,10 @@ static void warm_one(struct task *t, void *arg)
 }
 
 /* One connection a second at most per pool: a server that comes back is not stormed. */
-static void keep_reserve(struct pool *p)
+static void keep_reserve(struct pool *p, uint64_t now_us)
 {
-    if (p->retired || p->pools->draining || p->warming > 0 || p->collation == 0 ||
-        p->n_idle >= share_of_reserve(p->pools) || !server_may_open(p->server))
+    if (!has_reserve(p, now_us) || p->warming > 0 || p->n_idle >= share_of_reserve(p->pools) ||
+        !server_may_open(p->server))
         return;
     p->warming++;
     if (!task_start(p->pools->worker, "warm", warm_one, p)) {
@@ -377,21 +424,33 @@ static void keep_reserve(struct pool *p)
     }
 }
 
+/* Empty pools cost little, but there may be one for each account that ever came. */
+static bool is_of_no_use(const struct pool *p, uint64_t now_us)
+{
+    enum { LATELY_US = 10 * 1000000 };
+    if (!pool_is_empty(p))
+        return false;
+    return p->retired || ((share_of_reserve(p->pools) == 0 || !has_reserve(p, now_us)) &&
+                          now_us > p->used_us + LATELY_US);
+}
+
 static void sweep(struct pools *ps)
 {
+    enum { FREED_AT_ONCE = 64 };
     uint64_t now_us = clock_us();
-    struct pool *empty = NULL;
+    struct pool *useless[FREED_AT_ONCE];
+    unsigned n = 0;
     uint32_t at = 0;
     for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;) {
         sweep_idle(p, now_us);
-        if (pool_is_empty(p) && p->retired)
-            empty = p;
+        if (n < FREED_AT_ONCE && is_of_no_use(p, now_us))
+            useless[n++] = p;
     }
+    for (unsigned i = 0; i < n; i++)
+        pool_free(useless[i]);
     at = 0;
     for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;)
-        keep_reserve(p);
-    if (empty != NULL)
-        pool_free(empty);
+        keep_reserve(p, now_us);
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -402,25 +461,13 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- configuration and topology ---------------------------------------------------------------- */
 
-static bool account_exists(const struct config *c, const struct pool *p)
-{
-    for (unsigned i = 0; i < c->n_users; i++) {
-        const struct user_config *u = &c->users[i];
-        if (strcmp(u->server_user, p->user) == 0 &&
-            u->server_secret.has_password == p->secret.has_password &&
-            memcmp(u->server_secret.sha256_twice, p->secret.sha256_twice,
-                   sizeof p->secret.sha256_twice) == 0)
-            return true;
-    }
-    return false;
-}
-
 void pools_configured(struct worker *w, const struct config *now)
 {
     struct pools *ps = worker_pools(w);
     uint32_t at = 0;
     for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;)
-        p->retired = !account_exists(now, p) || atomic_load(&p->server->draining);
+        p->retired = p->account->is_relayed || atomic_load(&p->server->draining) ||
+                     (!p->account->is_learnt && !config_has_account(now, p->account));
     sweep(ps);
 }
 

@@ -11,6 +11,7 @@
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
 
+#include "accounts/accounts.h"
 #include "base/map.h"
 #include "net/net.h"
 #include "servers/servers.h"
@@ -105,7 +106,7 @@ struct backend_stmt {
 /* What a lease must fit besides the session's state. */
 struct lease_terms {
     struct server *server;
-    const struct user_config *user;   /* account on the servers; the caller keeps its config */
+    struct account *account;          /* on the servers; the caller holds it */
     uint64_t fit;                     /* CAPS_FIT flags of the session */
     struct state *state;              /* wanted: the nearest is preferred */
     uint16_t collation;               /* to log in with, when a connection has to be made */
@@ -140,6 +141,7 @@ struct backend {
     uint16_t collation;           /* of the login, restored by a reset                     */
     uint32_t thread_id;           /* on the server                                        */
     bool is_mariadb;
+    bool has_greeted;
     bool reports_vaguely;         /* its reports of variables may mean others: session/unclear.c */
     bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
     bool interrupted;             /* see backend_interrupt()                              */
@@ -171,6 +173,26 @@ struct backend {
  * error code if it sent one), TIME (the queue's deadline; 1040), OURS. */
 struct backend *pool_take(struct task *t, const struct lease_terms *terms, double deadline,
                           struct fault *why);
+
+/* How a connection is logged in when the password is not known: whoever knows it is asked. */
+struct login_relay {
+    /* The server has sent this (its header included), neither OK nor ERR: append the answer's
+     * payload, if one is due.  `is_private`: nobody between us and the server can read along.  False:
+     * there will be none.  Parks. */
+    bool (*answer)(struct task *t, struct login_relay *r, struct bytes payload, bool is_private,
+                   struct buf *answer, bool *has_answer, struct fault *why);
+};
+/* Lease a connection made now, as proof that the account holds: with what is known of it, or
+ * (relay not NULL) as somebody else answers.  An idle one of the account makes place.  Parks.  NULL
+ * with `why`: as pool_take(); POLICY also when too little is known of the password. */
+struct backend *pool_open(struct task *t, const struct lease_terms *terms, struct login_relay *relay,
+                          double deadline, struct fault *why);
+/* This leased backend's account, of which nothing was known, turned out to be this one. */
+void backend_adopt(struct backend *be, struct account *account);
+
+/* Did the server refuse the account (locked, another password, too many connections, ...)?  Then it is
+ * as well as before. */
+bool fault_is_about_account(const struct fault *why);
 
 /* Lease again the backend that this worker leased with this ticket, if nobody has had it since.
  * NULL otherwise.  Never parks. */

@@ -22,7 +22,7 @@ static void copy_backend(const struct backend *be, struct backend_row *row, uint
         .session = be->holder_id,
     };
     str_copy(row->server, sizeof row->server, bytes_str(be->server->name));
-    str_copy(row->user, sizeof row->user, bytes_str(be->pool->user));
+    str_copy(row->user, sizeof row->user, bytes_str(be->pool->account->server_user));
     if (be->state == NULL)
         return;
     str_copy(row->schema, sizeof row->schema, be->state->schema);
@@ -53,7 +53,7 @@ size_t pools_copy(struct worker *w, struct pool_row *rows, size_t max)
             .fit = p->fit,
         };
         str_copy(rows[n].server, sizeof rows[n].server, bytes_str(p->server->name));
-        str_copy(rows[n].user, sizeof rows[n].user, bytes_str(p->user));
+        str_copy(rows[n].user, sizeof rows[n].user, bytes_str(p->account->server_user));
     }
     return n;
 }

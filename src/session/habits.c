@@ -18,7 +18,7 @@
 
 static unsigned habit_word(const struct session *s, uint64_t *bit)
 {
-    uint64_t h = hash_bytes(bytes_str(s->user->name));
+    uint64_t h = hash_bytes(bytes_str(s->account->name));
     *bit = 1ull << (h & 63);
     return h >> 6 & 15;
 }

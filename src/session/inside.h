@@ -25,6 +25,7 @@ struct sessions {
     atomic_uint count;
     struct timeouts idle_timeouts;
     ev_timer again;               /* tries the starved                                    */
+    ev_timer forget;              /* old accounts                                         */
     struct worker *const *workers;
     unsigned n_workers;
     bool draining;
@@ -160,6 +161,16 @@ bool obtain(struct task *t, struct session *s, const struct command *cmd, const 
             struct attempt *attempt, struct outcome *out);
 /* The group whose servers serve this session, or NULL if the topology does not have it (any more). */
 const struct group_state *session_group(const struct session *s, const struct topology *topology);
+/* Its index in the session's configuration: the listener's, else the user's. */
+static inline unsigned session_group_index(const struct session *s, const struct user_config *u)
+{
+    return s->listener_group >= 0 ? (unsigned)s->listener_group : u->group;
+}
+/* The same group's state. */
+const struct group_state *group_state_of(const struct session *s, unsigned index,
+                                         const struct topology *topology);
+/* Make a leased backend the session's. */
+void lease_hold(struct session *s, struct backend *be);
 /* Let go of the lease. */
 void let_go(struct session *s, enum put how);
 
@@ -337,24 +348,24 @@ void idle_init(struct sessions *ss, double timeout_s);
 /* The session has become idle, or is it no longer (or never was). */
 void idle_begins(struct session *s);
 void idle_ends(struct session *s);
-/* ---- login_auth.c --------------------------------------------------------------------------------------- */
 
-/* A login under way, or a change of user. */
-struct talk {
-    struct task *t;
-    struct session *s;
-    double deadline;
-    uint8_t seq;                  /* of our next packet */
-    uint8_t scramble[SCRAMBLE_BYTES];
+/* ---- login_servers.c: accounts of the servers ----------------------------------------------------------- */
+
+/* Who asks for what at login, whichever packet said so. */
+struct claim {
+    struct bytes user, schema;
+    struct offer offer;
+    unsigned collation;
 };
-/* Read the client's next packet into the task's arena.  Parks. */
-bool talk_read(struct talk *k, struct bytes *payload, struct fault *why);
-bool talk_flush(struct talk *k, struct fault *why);
-/* Have the client prove its password (`secret` NULL: of an account that does not exist).  False: the
- * conversation broke off.  Parks. */
-bool check_password(struct talk *k, struct bytes plugin_name, struct bytes token,
-                    const struct secret *secret, bool always_switch, enum auth_plugin usual,
-                    bool *proven, struct fault *why);
+
+/* auth = servers: find out from the group's servers whether the client is who it claims to be.  True: the
+ * account (a reference).  If nothing but the client can log in to it, the session holds the connection
+ * that it was asked through.  False: what the server said.  Parks. */
+bool ask_servers(struct talk *k, const struct claim *r, const struct user_config *u,
+                 struct account **account, struct fault *why);
+/* The servers refused the session's account: has somebody logged in to it since with something better?
+ * Then the session goes on with that. */
+bool account_renew(struct session *s);
 
 /* ---- pins.c ------------------------------------------------------------------------------------ */
 
@@ -374,8 +385,8 @@ struct quota {
     unsigned used;
     char name[];
 };
-bool quota_take(struct sessions_shared *shared, const struct user_config *u);
-void quota_drop(struct sessions_shared *shared, const struct user_config *u);
+bool quota_take(struct sessions_shared *shared, struct bytes name, unsigned most);
+void quota_drop(struct sessions_shared *shared, struct bytes name);
 
 /* ---- session.c ---------------------------------------------------------------------------------------------- */
 
@@ -394,6 +405,8 @@ bool carry_out(struct task *t, struct session *s, struct command *cmd, const str
 bool session_follow_group(struct session *s, const struct config *now);
 /* Write an OK packet with the session's status. */
 bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why);
+/* Where the client is. */
+void session_address(const struct session *s, struct address *out);
 /* Printable address of the client, without port. */
 void session_host(const struct session *s, char out[ADDRESS_TEXT_BYTES]);
 

@@ -27,15 +27,14 @@ struct kill {
     const char *user; /* the killer's                                         */
     enum kill_outcome outcome;
     /* of a foreign victim, to ask the server with: */
-    struct config *config; /* counted; `victim` lies in it                         */
-    const struct user_config *victim;
-    uint32_t fit;
+    struct account *victim; /* counted                                              */
+    uint64_t fit;
 };
 
 static void kill_release(struct kill *k)
 {
-    config_drop(k->config);
-    k->config = NULL;
+    account_drop(k->victim);
+    k->victim = NULL;
 }
 
 /* ---- sessions ---------------------------------------------------------------------------- */
@@ -50,10 +49,9 @@ static void end_one(struct session *s, bool query_only)
 
 static void note_victim(struct kill *k, const struct session *s)
 {
-    if (k->config != NULL)
+    if (k->victim != NULL)
         return;
-    k->config = config_take(s->config);
-    k->victim = s->user;
+    k->victim = account_take(s->account);
     k->fit = s->caps & CAPS_FIT;
 }
 
@@ -62,9 +60,9 @@ static void kill_here(struct worker *w, void *arg)
     struct kill *k = arg;
     struct session *s = id_find(worker_sessions(w), k->id);
     k->outcome = KILL_UNKNOWN;
-    if (s == NULL || s->user == NULL || s->phase == SESSION_CLOSING)
+    if (s == NULL || s->account == NULL || s->phase == SESSION_CLOSING)
         return;
-    if (!k->is_allowed && strcmp(s->user->name, k->user) != 0) {
+    if (!k->is_allowed && strcmp(s->account->name, k->user) != 0) {
         k->outcome = KILL_FOREIGN;
         note_victim(k, s);
         return;
@@ -98,7 +96,7 @@ static bool ask_server(struct task *t, struct session *s, const struct command *
     if (!obtain_own(t, s, cmd, out))
         return false;
     struct lease_terms terms = { .server = s->lease->server,
-                                 .user = k->victim,
+                                 .account = k->victim,
                                  .fit = k->fit,
                                  .state = s->lease->state,
                                  .collation = s->collation };
@@ -128,7 +126,7 @@ static bool kill_ours(struct task *t, struct session *s, struct command *cmd, st
                       struct outcome *out)
 {
     struct worker *w = id_worker(s->home, k->id);
-    k->user = s->user->name;
+    k->user = s->account->name;
     if (k->id == s->id)
         return kill_self(s, cmd, k, &out->why);
     worker_ask(t, w, kill_here, k);
@@ -153,8 +151,8 @@ static bool is_meant(const struct kill_user *ku, const struct session *s)
 {
     char host[ADDRESS_TEXT_BYTES];
     bool is_bookmark = s->home == NULL;
-    if (is_bookmark || s == ku->killer || s->user == NULL || s->phase == SESSION_CLOSING ||
-        s->is_killed || !bytes_equal(ku->name, bytes_str(s->user->name)))
+    if (is_bookmark || s == ku->killer || s->account == NULL || s->phase == SESSION_CLOSING ||
+        s->is_killed || !bytes_equal(ku->name, bytes_str(s->account->name)))
         return false;
     session_host(s, host);
     return ku->host.len == 0 || bytes_equal(ku->host, bytes_str(host));
@@ -188,7 +186,7 @@ static bool kill_user(struct task *t, struct session *s, struct command *cmd, st
 {
     uint8_t seq = 1;
     struct bytes text = command_text(cmd);
-    bool is_own = bytes_equal(ku->name, bytes_str(s->user->name));
+    bool is_own = bytes_equal(ku->name, bytes_str(s->account->name));
     if (!obtain_own(t, s, cmd, out) ||
         !backend_ask(t, s->lease, COM_QUERY, text, stall_deadline(t), &out->why)) {
         out->got_error = out->why.blame == BLAME_QUERY;
@@ -199,7 +197,7 @@ static bool kill_user(struct task *t, struct session *s, struct command *cmd, st
     ku->only_looks = !is_own;
     if (ku->only_looks)
         ask_all(t, s, ku);
-    bool may = is_own || ku->k.config == NULL || ask_server(t, s, cmd, &ku->k, out);
+    bool may = is_own || ku->k.victim == NULL || ask_server(t, s, cmd, &ku->k, out);
     kill_release(&ku->k);
     if (!may)
         return out->why.code != ER_KILL_DENIED
@@ -264,7 +262,7 @@ static bool read_user(struct reader *r, const struct session *s, struct kill_use
     if (pass_word(r, "CURRENT_USER")) {
         while (r->token.kind == TOKEN_PUNCT)
             lexer_next(&r->lexer, &r->token);
-        ku->name = bytes_str(s->user->name);
+        ku->name = bytes_str(s->account->name);
         return at_end(r);
     }
     if (r->token.kind != TOKEN_WORD && r->token.kind != TOKEN_STRING &&

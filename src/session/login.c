@@ -12,7 +12,8 @@
 
 static void begin_talk(struct talk *k, struct task *t, struct session *s, uint8_t seq)
 {
-    *k = (struct talk){ .t = t, .s = s, .seq = seq };
+    *k = (struct talk){ .t = t, .s = s, .client = &s->client, .rsa = s->home->shared->rsa,
+                        .caps = s->caps, .seq = seq };
     k->deadline = worker_now(task_worker(t)) + s->config->settings.login_timeout_ms / 1000.0;
     scramble_derive(s->home->shared->scramble_secret, (uint64_t)s->id_round << 32 | s->id,
                     k->scramble);
@@ -60,27 +61,149 @@ static void audit(const struct session *s, const char *event, struct bytes user,
         log_line(LOG_INFO, event, "session=%u user=%s host=%s", s->id, log_quote(user), host);
 }
 
+static struct throttle_limits limits_of(const struct session *s)
+{
+    const struct settings *settings = &s->config->settings;
+    return (struct throttle_limits){ .failures = settings->login_failures,
+                                     .window_s = settings->login_failures_window_s,
+                                     .delay_ms = settings->login_delay_ms };
+}
+
+static void note_denied(const struct session *s, struct bytes user)
+{
+    char host[ADDRESS_TEXT_BYTES];
+    struct address from;
+    struct throttle_limits limits = limits_of(s);
+    session_address(s, &from);
+    session_host(s, host);
+    count(session_worker(s), logins_denied);
+    audit(s, "login denied", user, host);
+    if (throttle_failed(s->home->shared->throttle, &limits, &from, user,
+                        worker_now_us(session_worker(s)))) {
+        log_warn("logins are slowed", "host=%s failures=%u", host, limits.failures);
+        event_note("login", NULL, "%s: %u failed logins; further ones are slowed", host,
+                   limits.failures);
+    }
+}
+
 static bool deny(const struct session *s, struct bytes user, bool with_password, struct fault *why)
 {
     char host[ADDRESS_TEXT_BYTES];
     session_host(s, host);
-    count(session_worker(s), logins_denied);
-    audit(s, "login denied", user, host);
+    note_denied(s, user);
     return fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
                      "Access denied for user '%.*s'@'%s' (using password: %s)",
                      (int)MIN(user.len, (size_t)80), (const char *)user.data, host,
                      with_password ? "YES" : "NO");
 }
 
-static bool enter_quota(struct session *s, const struct user_config *u, struct fault *why)
+static bool wait_for_turn(struct talk *k, const struct address *from, unsigned delay_ms,
+                          struct fault *why)
 {
-    s->has_quota = u->max_connections > 0;
-    if (!s->has_quota || quota_take(s->home->shared, u))
+    struct worker *w = session_worker(k->s);
+    double delay = delay_ms / 1000.0;
+    count(w, logins_delayed);
+    enum woke woke = task_park(k->t, worker_now(w) + delay);
+    throttle_waited(k->s->home->shared->throttle, from);
+    k->deadline += delay;
+    return woke != WOKE_CANCELLED || fault_set(why, BLAME_TIME, ER_SERVER_SHUTDOWN,
+                                               "Server shutdown in progress");
+}
+
+/* An address that has failed too often waits before its next password is looked at. */
+static bool hold_back(struct talk *k, struct bytes user, struct fault *why)
+{
+    struct session *s = k->s;
+    struct address from;
+    char host[ADDRESS_TEXT_BYTES];
+    struct throttle_limits limits = limits_of(s);
+    session_address(s, &from);
+    switch (throttle_ask(s->home->shared->throttle, &limits, &from, user,
+                         worker_now_us(session_worker(s)))) {
+    case THROTTLE_PASS:
         return true;
-    s->has_quota = false;
+    case THROTTLE_WAIT:
+        return wait_for_turn(k, &from, limits.delay_ms, why);
+    case THROTTLE_REFUSE:
+        break;
+    }
+    session_host(s, host);
+    count(session_worker(s), logins_refused);
+    return fault_set(why, BLAME_POLICY, ER_HOST_IS_BLOCKED,
+                     "volvox: too many failed logins from '%s'; try again later", host);
+}
+
+static bool enter_quota(struct session *s, const struct user_config *u, const struct account *a,
+                        struct fault *why)
+{
+    s->has_quota = u->max_connections > 0 &&
+                   quota_take(s->home->shared, bytes_str(a->name), u->max_connections);
+    if (s->has_quota || u->max_connections == 0)
+        return true;
     return fault_set_state(why, BLAME_POLICY, 1203, "42000",
                            "User %s already has more than 'max_user_connections' active connections",
-                           u->name);
+                           a->name);
+}
+
+/* ---- users of the file ------------------------------------------------------------------------ */
+
+/* What plays the part of unknown users where no user has a password. */
+static const struct user_config nobody = {
+    .secret = { .has_password = true, .forms = KNOWN_SHA1_TWICE | KNOWN_SHA256_TWICE },
+};
+
+/* Is what the file knows not enough to log in at the servers, whatever the client's token tells? */
+static bool must_tell(const struct user_config *u)
+{
+    return !u->has_server_password && u->secret.has_password &&
+           (u->secret.forms & (KNOWN_CLEAR | KNOWN_SHA1_TWICE)) == 0;
+}
+
+/* In the store of what logins told: of this user as long as the file has the same of it. */
+static struct bytes learnt_key(struct talk *k, const struct user_config *u)
+{
+    struct bytes parts[] = { BYTES_LITERAL("file "),
+                             bytes_of(u->secret.mark, sizeof u->secret.mark), bytes_str(u->name) };
+    return arena_join(task_arena(k->t), parts, ARRAY_LEN(parts));
+}
+
+/* The account of who has proven to be this user. */
+static struct account *account_of_user(struct talk *k, const struct user_config *u,
+                                       struct account *learnt, const struct proof *p)
+{
+    struct account_store *store = &k->s->home->shared->learnt;
+    struct account *a = learnt;
+    if (p->learnt.forms != 0)
+        a = account_new(u->name, u->server_user, &p->learnt, true);
+    if (a != NULL && a != learnt)
+        account_store_put(store, learnt_key(k, u), a, worker_now_us(task_worker(k->t)));
+    struct account *found = account_take(a != NULL && !u->has_server_password ? a : u->account);
+    if (a != learnt)
+        account_drop(a);
+    return found;
+}
+
+static bool check_in_file(struct talk *k, const struct claim *r, const struct user_config *u,
+                          struct account **account, struct fault *why)
+{
+    struct session *s = k->s;
+    uint64_t proven_us;
+    bool exists = u != NULL && !u->asks_servers;
+    const struct user_config *who = exists ? u : config_decoy(s->config, r->user);
+    if (who == NULL)
+        who = &nobody;
+    struct account *learnt = account_store_find(&s->home->shared->learnt, learnt_key(k, who),
+                                                worker_now_us(task_worker(k->t)), &proven_us);
+    struct proof p = { .secret = learnt != NULL ? &learnt->secret : &who->secret,
+                       .exists = exists, .must_tell = must_tell(who) };
+    bool done = check_password(k, &r->offer, &p, why);
+    if (done && !p.is_right)
+        done = deny(s, r->user, !p.was_empty, why);
+    if (done)
+        *account = account_of_user(k, u, learnt, &p);
+    proof_release(&p);
+    account_drop(learnt);
+    return done;
 }
 
 /* ---- the state a session begins in ----------------------------------------------------------- */
@@ -141,7 +264,7 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     }
     if (!ok)
         *why = out.why;
-    if (s->lease != NULL)
+    if (s->lease != NULL && ((s->pins & (PIN_ACCOUNT | PIN_EXPIRED)) == 0 || !ok))
         let_go(s, ok ? PUT_CLEAN : PUT_CLOSE);
     return ok;
 }
@@ -162,39 +285,57 @@ static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, struct
     if (s->config->settings.audit) {
         char host[ADDRESS_TEXT_BYTES];
         session_host(s, host);
-        audit(s, "login", bytes_str(s->user->name), host);
+        audit(s, "login", bytes_str(s->account->name), host);
     }
     return talk_flush(k, why);
 }
 
 /* ---- login ---------------------------------------------------------------------------------------- */
 
-/* Who asks for what, whichever packet said so. */
-struct claim {
-    struct bytes user, schema, plugin, token;
-    unsigned collation;
-    bool always_switch;           /* COM_CHANGE_USER */
-};
+/* Whose options hold for this name, and who checks it: NULL and the file for one that is in neither. */
+static const struct user_config *options_for(const struct session *s, struct bytes name)
+{
+    const struct user_config *u = config_user(s->config, name);
+    return u != NULL ? u : config_any_user(s->config);
+}
 
-static bool admit(struct talk *k, const struct claim *r, const struct group_state *greeted,
-                  struct topology *topology, struct fault *why)
+static bool is_for_servers(const struct session *s, const struct user_config *u)
+{
+    return u != NULL && u->asks_servers &&
+           s->config->groups[session_group_index(s, u)].auth == AUTH_SERVERS;
+}
+
+static bool identify(struct talk *k, const struct claim *r, const struct user_config *u,
+                     struct account **account, struct fault *why)
+{
+    if (!is_for_servers(k->s, u))
+        return check_in_file(k, r, u, account, why);
+    if (ask_servers(k, r, u, account, why))
+        return true;
+    if (why->blame == BLAME_SERVER && (why->code == ER_ACCESS_DENIED || why->code == 1698))
+        note_denied(k->s, r->user);
+    return false;
+}
+
+static bool admit(struct talk *k, const struct claim *r, struct topology *topology,
+                  struct fault *why)
 {
     struct session *s = k->s;
-    const struct user_config *u = config_user(s->config, r->user);
-    bool proven;
-    if (!check_password(k, r->plugin, r->token, u != NULL ? &u->secret : NULL, r->always_switch,
-                        usual_plugin(greeted), &proven, why))
+    struct address from;
+    struct account *account;
+    const struct user_config *u = options_for(s, r->user);
+    unsigned group = session_group_index(s, u != NULL ? u : &nobody);
+    const struct group_state *g = group_state_of(s, group, topology);
+    begin_state(s, r->collation, g);
+    if (!hold_back(k, r->user, why) || !identify(k, r, u, &account, why))
         return false;
-    if (u == NULL || !proven)
-        return deny(s, r->user, r->token.len > 0 || r->always_switch, why);
-    if (!enter_quota(s, u, why))
-        return false;
+    s->account = account;
     s->user = u;
-    const struct group_state *g = session_group(s, topology);
-    if (!accept_charset(r->collation, g, why))
+    session_address(s, &from);
+    throttle_succeeded(s->home->shared->throttle, &from, r->user, worker_now_us(session_worker(s)));
+    if (!enter_quota(s, u, account, why) || !accept_charset(r->collation, g, why))
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
-    begin_state(s, r->collation, g);
     return enter_schema(k, schema, why) && welcome(k, schema, g != NULL && g->is_mariadb, why);
 }
 
@@ -211,7 +352,7 @@ static bool read_login(struct talk *k, uint64_t offered, struct login *l, struct
     }
     if (l->is_ssl_request)
         return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
-    k->s->caps = l->caps;
+    k->s->caps = k->caps = l->caps;
     k->s->multi_statements = (l->caps & CAP_MULTI_STATEMENTS) != 0;
     return true;
 }
@@ -238,12 +379,13 @@ bool log_in(struct task *t, struct session *s)
     struct talk k;
     begin_talk(&k, t, s, 0);
     const struct group_state *g = greeting_group(s, topology);
+    k.usual = usual_plugin(g);
     uint64_t offered = greet(&k, g, &why);
     bool ok = offered != 0 && read_login(&k, offered, &l, &why);
     if (ok) {
-        struct claim r = { .user = l.user, .schema = l.schema, .plugin = l.plugin, .token = l.auth,
-                             .collation = l.collation };
-        ok = admit(&k, &r, g, topology, &why);
+        struct claim r = { .user = l.user, .schema = l.schema, .collation = l.collation,
+                           .offer = { .plugin = l.plugin, .token = l.auth } };
+        ok = admit(&k, &r, topology, &why);
     }
     if (!ok)
         turn_away(&k, &why);
@@ -255,18 +397,31 @@ bool log_in(struct task *t, struct session *s)
 
 /* Everything but the connection and the account goes.  A held backend is cleaned before the client
  * hears OK: its locks must be gone by then. */
-static bool forget_everything(struct task *t, struct session *s, struct fault *why)
+static bool forget_everything(struct task *t, struct session *s, uint32_t kept_pins,
+                              struct fault *why)
 {
     statements_forget(s);
     uint32_t pins = s->pins & ~PIN_PASSING;
-    session_pin(s, 0);
+    session_pin(s, s->pins & kept_pins);
     s->last_ticket = 0;           /* the next account must not come back to it */
     if (s->lease == NULL)
         return true;
     bool is_replica = (pins & PIN_REPLICATION) != 0;
     bool ok = pins == 0 || is_replica || backend_reset(t, s->lease, stall_deadline(t), why);
-    let_go(s, ok && !is_replica ? PUT_CLEAN : PUT_CLOSE);
-    return ok || why->blame != BLAME_TIME;
+    if (s->pins == 0 || !ok || is_replica)
+        let_go(s, ok && !is_replica ? PUT_CLEAN : PUT_CLOSE);
+    /* (another connection may do, unless there can be no other) */
+    return ok || (why->blame != BLAME_TIME && s->pins == 0);
+}
+
+static void leave_account(struct session *s)
+{
+    if (s->has_quota)
+        quota_drop(s->home->shared, bytes_str(s->account->name));
+    s->has_quota = false;
+    s->user = NULL;
+    account_drop(s->account);
+    s->account = NULL;
 }
 
 bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why)
@@ -276,6 +431,7 @@ bool change_user(struct task *t, struct session *s, struct command *cmd, struct 
     struct config *config = config_take(worker_config(task_worker(t)));
     struct topology *topology = topology_take(worker_topology(task_worker(t)));
     begin_talk(&k, t, s, 1);
+    k.usual = usual_plugin(greeting_group(s, topology));
     cmd->ends_session = true;     /* unless all goes well */
     bool ok = change_user_read(bytes_of(cmd->head + 1, cmd->head_len - 1), s->caps, &c, why);
     if (!ok) {
@@ -285,24 +441,21 @@ bool change_user(struct task *t, struct session *s, struct command *cmd, struct 
     struct claim r = {
         .user = arena_copy(task_arena(t), c.user),
         .schema = arena_copy(task_arena(t), c.schema),
-        .plugin = arena_copy(task_arena(t), c.plugin),
-        .token = arena_copy(task_arena(t), c.auth),
         .collation = c.collation,
-        .always_switch = (s->caps & CAP_PLUGIN_AUTH) != 0,
+        .offer = { .plugin = arena_copy(task_arena(t), c.plugin),
+                   .token = arena_copy(task_arena(t), c.auth),
+                   .is_change = true },
     };
     buf_skip(&s->client.in, cmd->wire_len);
     cmd->taken = true;
-    ok = forget_everything(t, s, why);
+    ok = forget_everything(t, s, 0, why);
     if (ok && !session_follow_group(s, config))
         ok = fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR, "volvox: the session's group is gone");
     if (ok) {
-        if (s->has_quota)
-            quota_drop(s->home->shared, s->user);
-        s->has_quota = false;
+        leave_account(s);
         config_drop(s->config);
         s->config = config_take(config);
-        s->user = NULL;
-        ok = admit(&k, &r, greeting_group(s, topology), topology, why);
+        ok = admit(&k, &r, topology, why);
     }
     if (ok)
         cmd->ends_session = false;
@@ -315,10 +468,12 @@ out:
 
 bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
-    (void)cmd;
     struct bytes schema = arena_copy(task_arena(t), s->state->schema);
     struct topology *topology = topology_take(worker_topology(task_worker(t)));
-    bool ok = forget_everything(t, s, why);
+    /* (the only connection of the session's account stays) */
+    bool is_bound = (s->pins & PIN_ACCOUNT) != 0;
+    bool ok = forget_everything(t, s, PIN_ACCOUNT, why);
+    cmd->ends_session = is_bound && s->lease == NULL;
     begin_state(s, s->collation, session_group(s, topology));
     session_set_state(s, state_changed(s->state, &schema, NULL, 0));
     topology_drop(topology);

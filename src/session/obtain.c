@@ -8,9 +8,9 @@
 
 /* A reload reaches sessions and topology one after the other, so where they stem from different
  * snapshots the index may have moved: the name counts. */
-const struct group_state *session_group(const struct session *s, const struct topology *topology)
+const struct group_state *group_state_of(const struct session *s, unsigned index,
+                                         const struct topology *topology)
 {
-    unsigned index = s->listener_group >= 0 ? (unsigned)s->listener_group : s->user->group;
     if (index >= s->config->n_groups)
         return NULL;
     const char *name = s->config->groups[index].name;
@@ -20,6 +20,11 @@ const struct group_state *session_group(const struct session *s, const struct to
         if (strcmp(topology->groups[i].name, name) == 0)
             return &topology->groups[i];
     return NULL;
+}
+
+const struct group_state *session_group(const struct session *s, const struct topology *topology)
+{
+    return group_state_of(s, session_group_index(s, s->user), topology);
 }
 
 void let_go(struct session *s, enum put how)
@@ -88,7 +93,7 @@ static struct server *choose(const struct session *s, const struct topology *top
                          attempt->avoid, attempt->n_avoid, why);
 }
 
-static void hold(struct session *s, struct backend *be)
+void lease_hold(struct session *s, struct backend *be)
 {
     if (be->insert_id_of != s->id)
         be->insert_id_of = 0;
@@ -96,7 +101,9 @@ static void hold(struct session *s, struct backend *be)
     be->holder = s;
     be->holder_id = s->id;
     s->last_ticket = be->ticket;
-    if ((be->caps & CAP_SESSION_TRACK) == 0 && be->sandbox != SANDBOX_IN)
+    if (be->sandbox == SANDBOX_IN)
+        session_pin(s, s->pins | PIN_EXPIRED);
+    else if ((be->caps & CAP_SESSION_TRACK) == 0)
         session_pin(s, s->pins | PIN_UNTRACKED);
 }
 
@@ -107,7 +114,7 @@ static bool lease_from(struct task *t, struct session *s, struct server *server,
     double deadline = worker_now(w) + s->config->settings.queue_timeout_ms / 1000.0;
     struct lease_terms terms = {
         .server = server,
-        .user = s->user,
+        .account = s->account,
         .fit = s->caps & CAPS_FIT,
         .state = s->state,
         .collation = s->collation,
@@ -118,7 +125,7 @@ static bool lease_from(struct task *t, struct session *s, struct server *server,
     s->is_waiting = false;
     if (be == NULL)
         return false;
-    hold(s, be);
+    lease_hold(s, be);
     return true;
 }
 
@@ -150,7 +157,7 @@ static bool take_again(struct session *s, const struct command *cmd, const struc
     struct backend *be =
         counts && s->counts_lost ? NULL : pool_take_again(session_worker(s), ticket);
     if (be != NULL) {
-        hold(s, be);
+        lease_hold(s, be);
         if (s->has_new_id && s->more->new_id_ticket == ticket)
             s->more->new_id_ticket = be->ticket;
         return true;
@@ -237,6 +244,8 @@ static bool lease_new(struct task *t, struct session *s, const struct command *c
             return false;
         if (lease_from(t, s, server, sure, why))
             return true;
+        if (fault_is_about_account(why) && account_renew(s))
+            continue;
         if (why->blame != BLAME_SERVER || attempt->n_avoid == 3)
             return false;
         attempt->avoid[attempt->n_avoid++] = server;

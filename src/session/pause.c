@@ -23,7 +23,7 @@ static bool same_group(const struct gate *g, const char *group)
 static struct gate *gate_before(const struct session *s)
 {
     const struct config *c = s->config;
-    unsigned index = s->listener_group >= 0 ? (unsigned)s->listener_group : s->user->group;
+    unsigned index = session_group_index(s, s->user);
     const char *group = index < c->n_groups ? c->groups[index].name : NULL;
     list_for_each(link, &s->home->gates) {
         struct gate *g = list_entry(link, struct gate, link);

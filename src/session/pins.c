@@ -30,11 +30,13 @@ static const struct {
     { PIN_RESOURCE_GROUP, "resource group" },
     { PIN_VARIABLE, "variable that can't be replayed" },
     { PIN_REPLICATION, "replication" },
+    { PIN_EXPIRED, "expired password" },
     { PIN_PASSWORD, "expired password changed" },
     { PIN_TRACKING, "session_track_* changed" },
     { PIN_UNTRACKED, "server without trackers" },
     { PIN_LONG_TEXT, "statement too long to read" },
     { PIN_INSTANCE_LOCK, "instance lock" },
+    { PIN_ACCOUNT, "account whose password is not known" },
     { PIN_CURSOR, "open cursor" },
     { PIN_LONG_DATA, "long data" },
 };

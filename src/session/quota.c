@@ -3,12 +3,11 @@
 
 #include "base/mem.h"
 
-bool quota_take(struct sessions_shared *shared, const struct user_config *u)
+bool quota_take(struct sessions_shared *shared, struct bytes name, unsigned most)
 {
-    struct bytes name = bytes_str(u->name);
     pthread_mutex_lock(&shared->quota_lock);
     struct quota *q = map_get(&shared->quotas, name);
-    bool free_place = q == NULL || q->used < u->max_connections;
+    bool free_place = q == NULL || q->used < most;
     if (q == NULL) {
         q = mem_zalloc(sizeof *q + name.len + 1);
         memcpy(q->name, name.data, name.len);
@@ -19,9 +18,8 @@ bool quota_take(struct sessions_shared *shared, const struct user_config *u)
     return free_place;
 }
 
-void quota_drop(struct sessions_shared *shared, const struct user_config *u)
+void quota_drop(struct sessions_shared *shared, struct bytes name)
 {
-    struct bytes name = bytes_str(u->name);
     pthread_mutex_lock(&shared->quota_lock);
     struct quota *q = map_get(&shared->quotas, name);
     must(q != NULL && q->used > 0);

@@ -33,8 +33,8 @@ static void copy_session(const struct session *s, struct session_row *row, uint6
     if (s->state != NULL)
         str_copy(row->schema, sizeof row->schema, s->state->schema);
     if (s->user != NULL) {
-        unsigned group = s->listener_group >= 0 ? (unsigned)s->listener_group : s->user->group;
-        str_copy(row->user, sizeof row->user, bytes_str(s->user->name));
+        unsigned group = session_group_index(s, s->user);
+        str_copy(row->user, sizeof row->user, bytes_str(s->account->name));
         if (group < c->n_groups)
             str_copy(row->group, sizeof row->group, bytes_str(c->groups[group].name));
     }

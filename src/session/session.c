@@ -123,9 +123,10 @@ static void end_session(struct session *s)
     move(s, SESSION_CLOSING);
     let_everything_go(s);
     if (s->has_quota)
-        quota_drop(s->home->shared, s->user);
+        quota_drop(s->home->shared, bytes_str(s->account->name));
     session_pin(s, 0);
     state_drop(s->state);
+    account_drop(s->account);
     config_drop(s->config);
     free_session(s);
 }
@@ -202,9 +203,20 @@ static bool is_welcome(const struct session *s)
 
 /* The same account in the new configuration.  Another password is for the next login, as on a
  * server. */
-static const struct user_config *same_user(const struct config *now, const struct user_config *u)
+static const struct user_config *same_user(const struct config *now, const struct session *s)
 {
-    return config_user(now, bytes_str(u->name));
+    const struct user_config *u = config_user(now, bytes_str(s->account->name));
+    return u == NULL && s->user->asks_servers ? config_any_user(now) : u;
+}
+
+/* As the file has it now, unless only a login tells what is needed. */
+static void follow_account(struct session *s, const struct user_config *u)
+{
+    if (u->account == NULL || u->account == s->account || !account_is_usable(u->account) ||
+        (s->pins & PIN_ACCOUNT) != 0)
+        return;
+    account_drop(s->account);
+    s->account = account_take(u->account);
 }
 
 static const char account_gone[] = "volvox: the account or the group was removed";
@@ -229,12 +241,13 @@ static bool follow_config(struct session *s)
     struct config *now = worker_config(session_worker(s));
     if (s->config == now)
         return true;
-    const struct user_config *u = same_user(now, s->user);
+    const struct user_config *u = same_user(now, s);
     if (u == NULL || !session_follow_group(s, now))
         return false;
     config_drop(s->config);
     s->config = config_take(now);
     s->user = u;
+    follow_account(s, u);
     return true;
 }
 
@@ -501,6 +514,8 @@ void sessions_configured(struct worker *w, const struct config *now)
 {
     struct sessions *ss = worker_sessions(w);
     timeouts_set(&ss->idle_timeouts, now->settings.idle_timeout_s);
+    account_store_limits(&ss->shared->learnt, now->settings.accounts_remembered,
+                         now->settings.accounts_lifetime_s);
     list_for_each_safe(link, &ss->idle) {
         struct session *s = list_entry(link, struct session, link);
         if (!follow_config(s))
@@ -508,7 +523,7 @@ void sessions_configured(struct worker *w, const struct config *now)
     }
     list_for_each(link, &ss->busy) {
         struct session *s = list_entry(link, struct session, link);
-        if (s->user != NULL && same_user(now, s->user) == NULL && s->task != NULL)
+        if (s->user != NULL && same_user(now, s) == NULL && s->task != NULL)
             task_cancel(s->task);
     }
 }
@@ -523,14 +538,28 @@ bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why
     return stream_flush(t, &s->client, 0, why);
 }
 
+void session_address(const struct session *s, struct address *out)
+{
+    *out = (struct address){ .len = sizeof out->un };
+    if (getpeername(stream_fd(&s->client), &out->any, &out->len) != 0)
+        out->len = 0;
+}
+
 void session_host(const struct session *s, char out[ADDRESS_TEXT_BYTES])
 {
-    struct address a = { .len = sizeof a.un };
-    if (getpeername(stream_fd(&s->client), &a.any, &a.len) != 0) {
+    struct address a;
+    session_address(s, &a);
+    if (a.len == 0)
         str_copy(out, ADDRESS_TEXT_BYTES, BYTES_LITERAL("?"));
-        return;
-    }
-    address_print(&a, false, out);
+    else
+        address_print(&a, false, out);
+}
+
+static void on_forget(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop, (void)revents;
+    struct sessions *ss = container_of(timer, struct sessions, forget);
+    account_store_sweep(&ss->shared->learnt, worker_now_us(ss->worker));
 }
 
 void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
@@ -549,6 +578,11 @@ void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
     list_init(&ss->all);
     list_init(&ss->gates);
     ss->pins = pin_table_new();
+    account_store_limits(&shared->learnt, worker_config(w)->settings.accounts_remembered,
+                         worker_config(w)->settings.accounts_lifetime_s);
+    ev_timer_init(&ss->forget, on_forget, 10., 10.);
+    if (worker_index(w) == 0)     /* one does it for all */
+        ev_timer_start(worker_loop(w), &ss->forget);
     ids_begin(ss);
     ev_timer_init(&ss->again, on_again, 0.005, 0.);
     idle_init(ss, worker_config(w)->settings.idle_timeout_s);
@@ -561,6 +595,7 @@ void sessions_worker_release(struct worker *w)
     struct sessions *ss = worker_sessions(w);
     must(atomic_load(&ss->count) == 0);
     ev_timer_stop(worker_loop(w), &ss->again);
+    ev_timer_stop(worker_loop(w), &ss->forget);
     timeouts_release(&ss->idle_timeouts);
     gates_release(ss);
     pin_table_free(ss->pins);
@@ -581,11 +616,15 @@ void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *
     must(getrandom(shared->scramble_secret, sizeof shared->scramble_secret, 0) ==
          sizeof shared->scramble_secret);
     pthread_mutex_init(&shared->quota_lock, NULL);
+    account_store_init(&shared->learnt);
+    shared->throttle = throttle_new();
 }
 
 void sessions_shared_release(struct sessions_shared *shared)
 {
     must(shared->quotas.count == 0);
     map_release(&shared->quotas);
+    account_store_release(&shared->learnt);
+    throttle_free(shared->throttle);
     pthread_mutex_destroy(&shared->quota_lock);
 }

@@ -24,6 +24,8 @@ struct sessions_shared {
                                      LAST_INSERT_ID(): see habits.c                        */
     pthread_mutex_t quota_lock;
     struct map quotas;            /* user name -> struct quota, only users with a limit    */
+    struct account_store learnt;  /* what logins told of accounts                         */
+    struct throttle *throttle;    /* failed logins by address                             */
 };
 void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *rsa);
 void sessions_shared_release(struct sessions_shared *shared);
@@ -64,11 +66,14 @@ enum session_phase {
 #define PIN_RESOURCE_GROUP 0x00010000u
 #define PIN_VARIABLE 0x00020000u       /* a variable that can't be replayed               */
 #define PIN_REPLICATION 0x00040000u    /* registered as a replica, or reads the binary log */
-#define PIN_PASSWORD 0x00800000u       /* it changed an expired one: nobody else's connection */
+#define PIN_PASSWORD 0x08000000u       /* it changed an expired one: nobody else's connection */
 #define PIN_TRACKING 0x00080000u       /* the client changed session_track_*              */
 #define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
 #define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */
 #define PIN_INSTANCE_LOCK 0x00400000u
+#define PIN_ACCOUNT 0x00800000u        /* its password is not known: there is no other connection
+                                          for it; lasts until the session ends              */
+#define PIN_EXPIRED 0x04000000u        /* it must change its password first                 */
 /* These end with the prepared statement that caused them. */
 #define PIN_CURSOR 0x01000000u
 #define PIN_LONG_DATA 0x02000000u
@@ -86,7 +91,8 @@ struct session {
     struct timeout idle;          /* while IDLE                                           */
     struct task *task;            /* who serves it, or NULL                               */
     struct config *config;        /* counted; `user` lies in it                           */
-    const struct user_config *user; /* NULL before the login                              */
+    const struct user_config *user; /* options that hold for it; NULL before the login    */
+    struct account *account;      /* counted; NULL before the login                       */
     struct state *state;          /* counted                                              */
     struct backend *lease;        /* held                                                 */
     atomic_uint *door_open;       /* its listener's count                                 */
@@ -97,15 +103,15 @@ struct session {
     uint64_t insert_id;           /* what LAST_INSERT_ID() is, as far as is certain       */
     uint64_t last_ticket;         /* of the lease that served the last command            */
     uint64_t caps;                /* agreed with the client                               */
+    enum session_phase phase : 8;
+    int listener_group : 24;      /* -1: the user's                                       */
     uint32_t id;                  /* the thread id in its greeting                        */
     uint32_t pins;
     uint32_t commands;
-    int listener_group;           /* -1: the user's                                       */
     uint16_t status;              /* flags of the last OK: transaction, autocommit, ...   */
     uint16_t collation;           /* as the client asked at login                         */
     uint16_t pin_entry;           /* see pins.c                                           */
     uint8_t code;                 /* of the command served last                           */
-    enum session_phase phase : 8;
     bool multi_statements : 1;
     bool counts_lost : 1;         /* a query of ours came behind the last command's: what
                                      ROW_COUNT() and FOUND_ROWS() say is not about it      */
@@ -140,6 +146,55 @@ void sessions_configured(struct worker *w, const struct config *now);
 
 /* "Too many connections" on a socket that gets no session; never blocks, does not close it. */
 void session_refuse(int fd, unsigned code, const char *text);
+
+/* ---- passwords (login_auth.c): for the admin port, too ------------------------------------ */
+
+/* A login under way, or a change of user. */
+struct talk {
+    struct task *t;
+    struct session *s;            /* NULL on the admin port                               */
+    struct stream *client;
+    const struct rsa_key *rsa;
+    double deadline;
+    uint32_t caps;                /* agreed with the client, once it has spoken           */
+    enum auth_plugin usual;       /* of the greeting                                      */
+    uint8_t seq;                  /* of our next packet                                   */
+    uint8_t scramble[SCRAMBLE_BYTES]; /* of the greeting                                   */
+};
+/* Read the client's next packet into the task's arena.  Parks. */
+bool talk_read(struct talk *k, struct bytes *payload, struct fault *why);
+bool talk_flush(struct talk *k, struct fault *why);
+
+/* What a client says first. */
+struct offer {
+    struct bytes plugin, token;
+    bool is_change;               /* COM_CHANGE_USER: made for a scramble of long ago     */
+};
+
+/* What the client has to prove, and how that went. */
+struct proof {
+    const struct secret *secret;  /* of an account that does not exist: of another one    */
+    bool exists;                  /* else the answer is no                                */
+    bool must_tell;               /* a proof that tells nothing of the password won't do:
+                                     what is known is not enough to log in at servers     */
+    bool is_right;                /* the answer                                           */
+    bool was_empty;               /* it came without a password                           */
+    struct secret learnt;         /* more than was known, if it is right: forms is 0 otherwise;
+                                     proof_release() wipes it                             */
+};
+void proof_release(struct proof *p);
+/* Have the client prove its password, with the plugin that it begins with if that will do, else
+ * with another.  False: the conversation broke off, or there is no plugin that both can (POLICY).
+ * Parks. */
+bool check_password(struct talk *k, const struct offer *offer, struct proof *p, struct fault *why);
+/* Have the client tell its password, with the plugin that it begins with if that tells, else with
+ * caching_sha2_password, which the clients of both families have.  `told`, initialised here: what it is;
+ * forms is 0 if what came makes no sense; release it.  False as above.  Parks. */
+bool ask_password(struct talk *k, const struct offer *offer, struct secret *told, struct fault *why);
+/* Does it begin with a plugin that tells the password? */
+bool offer_tells(const struct talk *k, const struct offer *offer);
+/* Does it, without more ado, prove this? */
+bool offer_proves(const struct talk *k, const struct offer *offer, const struct secret *secret);
 
 /* ---- for operators (report.c) ---------------------------------------------------------- */
 

@@ -87,6 +87,10 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
                                 (s->lease->has_diagnostics && keeps_diagnostics(s->lease, cmd));
+    if (out->got_error && out->error == ER_MUST_CHANGE_PASSWORD) {
+        s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
+        pins |= PIN_EXPIRED;
+    }
     session_pin(s, pins);
     if (pins == 0)
         let_go(s, PUT_CLEAN);
@@ -184,7 +188,7 @@ static void record(const struct session *s, const struct command *cmd, const str
                 : has_text        ? command_text(cmd)
                                   : BYTES_NONE,
         .mode = &s->mode,
-        .user = s->user->name,
+        .user = s->account->name,
         .server = server != NULL ? server->name : NULL,
         .schema = s->state->schema,
         .by = out->by,
@@ -201,7 +205,7 @@ static void record(const struct session *s, const struct command *cmd, const str
     if (server != NULL)
         note_latency(server, served.total_us - MIN(served.wait_us, served.total_us));
     if (ours)
-        fault_note(&out->why, s->user->name, s->id);
+        fault_note(&out->why, s->account->name, s->id);
 }
 
 /* KILL QUERY came while the command waited for a connection: that alone ends. */

@@ -40,6 +40,9 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(clients_closed, "client connections closed")                                   \
     X(logins_ok, "logins that succeeded")                                            \
     X(logins_denied, "logins refused: user, password or schema")                     \
+    X(logins_delayed, "logins that had to wait because of failures from their address") \
+    X(logins_refused, "logins refused because too many of a slowed address waited")  \
+    X(logins_at_servers, "logins for which the servers were asked about the account") \
     X(logins_aborted, "clients that left or broke the protocol before logging in")   \
     X(commands, "commands served")                                                   \
     X(commands_primary, "commands sent to a primary")                                \
@@ -51,6 +54,7 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(bytes_from_clients, "bytes received from clients")                             \
     X(backends_opened, "connections to servers opened and logged in")                \
     X(backends_failed, "connections to servers that could not be made")              \
+    X(accounts_refused, "logins that servers refused because of the account")        \
     X(backends_closed, "connections to servers closed")                              \
     X(backends_lost, "connections to servers that died")                             \
     X(backends_reset, "connections to servers reset before another session")         \

@@ -8,7 +8,7 @@
 set -eu
 
 build=(build-essential cmake ninja-build pkg-config libev-dev libmariadb-dev libinih-dev
-       libssl-dev zlib1g-dev libzstd-dev libsqlite3-dev libmicrohttpd-dev)
+       libssl-dev libsodium-dev zlib1g-dev libzstd-dev libsqlite3-dev libmicrohttpd-dev)
 # The -core packages bring the programs without a system service that would start by itself.
 quickstart=(mariadb-server-core mariadb-client-core python3 python3-pymysql)
 # Compilers' run-time parts and drivers' dependencies that --no-install-recommends leaves out

@@ -70,7 +70,7 @@ static void passwords_come_from_the_first_line_of_files_beside_the_configuration
     assert_string_equal(told, NO_ADMIN);
     assert_string_equal(c->settings.monitor_password, "s3cret ;#");
     assert_string_equal(c->users[0].secret.clear, "s3cret ;#");
-    assert_string_equal(c->users[0].server_secret.clear, "other");
+    assert_string_equal(c->users[0].account->secret.clear, "other");
     free(told);
     config_drop(c);
 }

@@ -62,7 +62,7 @@ static void defaults_are_as_documented(void **state)
     assert_true(c->users[0].split_reads);
     assert_string_equal(c->users[0].server_user, "u");
     assert_string_equal(c->users[0].schema, "");
-    assert_string_equal(c->users[0].server_secret.clear, "p");
+    assert_string_equal(c->users[0].account->secret.clear, "p");
     assert_int_equal(s->slow_query_ms, 0);
     assert_int_equal(s->slow_query_sample, 1);
     assert_int_equal(s->digests, 2000);

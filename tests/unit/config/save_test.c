@@ -254,7 +254,7 @@ static void a_change_sees_the_files_as_they_were(void **state)
     assert_int_equal(next->settings.queue_timeout_ms, 4000);
     assert_int_equal(next->settings.linger_ms, 3000);
     assert_string_equal(next->users[0].secret.clear, "geheim");
-    assert_string_equal(next->users[0].server_secret.clear, "geheim");
+    assert_string_equal(next->users[0].account->secret.clear, "geheim");
     assert_string_equal(next->admin_users[0].secret.clear, "geheim");
     assert_int_equal(next->servers[0].resolved.in4.sin_port, htons(4711));
     char *words = config_diff(c, next);

@@ -1,6 +1,6 @@
 #include "recorded.h"
 
-#include "base/mem.h"
+#include "protocol/inside.h"
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -13,6 +13,15 @@ static struct secret secret_of(const char *password)
     struct secret s;
     secret_from_clear(&s, bytes_str(password));
     return s;
+}
+
+static bool clear_matches(struct bytes password, const struct secret *s)
+{
+    struct clear_proof c;
+    clear_proof_begin(&c, password, s);
+    while (!clear_proof_step(&c))
+        ;
+    return c.matches;
 }
 
 /* ---- tokens ---- */
@@ -65,7 +74,6 @@ static void a_token_proves_one_password_for_one_scramble(enum auth_plugin p)
     assert_true(auth_token_matches(p, scramble, token, &right));
     assert_false(auth_token_matches(p, scramble, token, &wrong));
     assert_false(auth_token_matches(p, other, token, &right));
-    assert_false(auth_token_matches(p, scramble, token, NULL));
     for (size_t n = 0; n < len; n++) {
         struct bytes cut = exact_copy(bytes_of(made, n));
         assert_false(auth_token_matches(p, scramble, cut, &right));
@@ -86,18 +94,34 @@ static void tokens_prove_one_password_for_one_scramble(void **state)
     a_token_proves_one_password_for_one_scramble(AUTH_CACHING_SHA2);
 }
 
-static void zero_tokens_do_not_open_unknown_accounts(void **state)
+/* As login does for accounts that do not exist, where no user has a password. */
+static void zero_tokens_do_not_prove_what_is_not_known(void **state)
 {
     (void)state;
+    const struct secret unknown = { .has_password = true };
     uint8_t scramble[SCRAMBLE_BYTES];
-    static const uint8_t zeros[32];
+    static const uint8_t zeros[64];
     scramble_make(scramble);
-    assert_false(auth_token_matches(AUTH_NATIVE, scramble, bytes_of(zeros, 20), NULL));
-    assert_false(auth_token_matches(AUTH_CACHING_SHA2, scramble, bytes_of(zeros, 32), NULL));
-    assert_false(auth_token_matches(AUTH_NATIVE, scramble, BYTES_NONE, NULL));
-    assert_false(auth_token_matches(AUTH_CACHING_SHA2, scramble, bytes_of(zeros, 1), NULL));
-    assert_false(auth_clear_matches(BYTES_NONE, NULL));
-    assert_false(auth_clear_matches(BYTES_LITERAL("x"), NULL));
+    assert_false(auth_token_matches(AUTH_NATIVE, scramble, bytes_of(zeros, 20), &unknown));
+    assert_false(auth_token_matches(AUTH_CACHING_SHA2, scramble, bytes_of(zeros, 32), &unknown));
+    assert_false(auth_token_matches(AUTH_NATIVE, scramble, BYTES_NONE, &unknown));
+    assert_false(auth_token_matches(AUTH_CACHING_SHA2, scramble, bytes_of(zeros, 1), &unknown));
+    assert_false(auth_signature_matches(zeros, bytes_of(zeros, 64), &unknown));
+    assert_false(clear_matches(BYTES_NONE, &unknown));
+    assert_false(clear_matches(BYTES_LITERAL("x"), &unknown));
+}
+
+/* The right token for a hash that is all zeros, as an unset one would be. */
+static void a_token_for_an_unset_hash_proves_nothing(void **state)
+{
+    (void)state;
+    const struct secret unknown = { .has_password = true };
+    uint8_t scramble[SCRAMBLE_BYTES], sha1[SHA1_BYTES] = { 0 }, token[32];
+    struct secret crafted = { .has_password = true, .forms = KNOWN_SHA1 };
+    scramble_make(scramble);
+    assert_int_equal(auth_token_make(AUTH_NATIVE, scramble, &crafted, token), SHA1_BYTES);
+    assert_false(auth_token_matches(AUTH_NATIVE, scramble, bytes_of(token, SHA1_BYTES), &unknown));
+    assert_false(native_matches(scramble, token, unknown.sha1_twice, sha1));
 }
 
 static void an_empty_password_has_an_empty_token(void **state)
@@ -131,12 +155,12 @@ static void a_password_in_clear_matches_itself_only(void **state)
 {
     (void)state;
     struct secret s = secret_of("secret7"), none = secret_of("");
-    assert_true(auth_clear_matches(BYTES_LITERAL("secret7"), &s));
-    assert_false(auth_clear_matches(BYTES_LITERAL("secret"), &s));
-    assert_false(auth_clear_matches(BYTES_LITERAL("secret7\0"), &s));
-    assert_false(auth_clear_matches(BYTES_NONE, &s));
-    assert_true(auth_clear_matches(BYTES_NONE, &none));
-    assert_false(auth_clear_matches(BYTES_LITERAL("x"), &none));
+    assert_true(clear_matches(BYTES_LITERAL("secret7"), &s));
+    assert_false(clear_matches(BYTES_LITERAL("secret"), &s));
+    assert_false(clear_matches(BYTES_LITERAL("secret7\0"), &s));
+    assert_false(clear_matches(BYTES_NONE, &s));
+    assert_true(clear_matches(BYTES_NONE, &none));
+    assert_false(clear_matches(BYTES_LITERAL("x"), &none));
     secret_release(&s);
     secret_release(&none);
 }
@@ -149,20 +173,6 @@ static void a_released_secret_is_wiped(void **state)
     assert_string_equal(s.clear, "secret7");
     secret_release(&s);
     assert_memory_equal(&s, &empty, sizeof s);
-}
-
-/* What is only known by its digests can be checked, not used. */
-static void digests_alone_check_tokens_but_make_none(void **state)
-{
-    (void)state;
-    struct secret whole = secret_of("secret7"), digests = whole;
-    uint8_t scramble[SCRAMBLE_BYTES], made[32];
-    digests.clear = NULL;
-    scramble_make(scramble);
-    size_t n = auth_token_make(AUTH_CACHING_SHA2, scramble, &whole, made);
-    assert_true(auth_token_matches(AUTH_CACHING_SHA2, scramble, bytes_of(made, n), &digests));
-    assert_int_equal(auth_token_make(AUTH_CACHING_SHA2, scramble, &digests, made), 0);
-    secret_release(&whole);
 }
 
 static void unknown_plugins_prove_nothing(void **state)
@@ -183,18 +193,19 @@ static void a_switch_comes_back(void **state)
 {
     (void)state;
     struct buf out = { 0 };
-    struct bytes plugin;
-    uint8_t seq = 2, scramble[SCRAMBLE_BYTES], got[SCRAMBLE_BYTES];
+    struct bytes plugin, data;
+    uint8_t seq = 2, scramble[SCRAMBLE_BYTES];
     scramble_make(scramble);
-    auth_switch_write(&out, &seq, AUTH_CACHING_SHA2, scramble);
+    auth_switch_write_scramble(&out, &seq, AUTH_CACHING_SHA2, scramble);
     assert_int_equal(seq, 3);
     struct bytes payload = payload_of(&out);
-    assert_true(auth_switch_read(payload, &plugin, got, NULL));
+    assert_true(auth_switch_read(payload, &plugin, &data, NULL));
     assert_text(plugin, "caching_sha2_password");
-    assert_memory_equal(got, scramble, SCRAMBLE_BYTES);
+    assert_int_equal(data.len, SCRAMBLE_BYTES + 1);
+    assert_memory_equal(data.data, scramble, SCRAMBLE_BYTES);
     for (size_t n = 0; n < payload.len; n++) {
         struct bytes cut = exact_copy(bytes_of(payload.data, n));
-        assert_int_equal(auth_switch_read(cut, &plugin, got, NULL), n == payload.len - 1);
+        assert_int_equal(auth_switch_read(cut, &plugin, &data, NULL), n == payload.len - 1);
         exact_free(cut);
     }
     buf_release(&out);
@@ -203,29 +214,35 @@ static void a_switch_comes_back(void **state)
 static void switches_to_old_passwords_are_refused(void **state)
 {
     (void)state;
-    struct bytes plugin;
-    uint8_t scramble[SCRAMBLE_BYTES];
+    struct bytes plugin, data;
     struct fault why = FAULT_NONE;
-    assert_false(auth_switch_read(BYTES_LITERAL("\xFE"), &plugin, scramble, &why));
+    assert_false(auth_switch_read(BYTES_LITERAL("\xFE"), &plugin, &data, &why));
     assert_int_equal(why.code, ER_HANDSHAKE_ERROR);
     assert_int_equal(why.blame, BLAME_SERVER);
 }
 
-static void other_plugins_may_send_any_data(void **state)
+static void each_plugin_has_the_data_it_needs(void **state)
 {
     (void)state;
-    struct bytes plugin;
-    uint8_t scramble[SCRAMBLE_BYTES];
+    struct bytes plugin, data;
     assert_true(auth_switch_read(BYTES_LITERAL("\xFE"
                                                "mysql_clear_password\0"),
-                                 &plugin, scramble, NULL));
+                                 &plugin, &data, NULL));
     assert_text(plugin, "mysql_clear_password");
+    assert_int_equal(data.len, 0);
     assert_true(auth_switch_read(BYTES_LITERAL("\xFE"
                                                "client_ed25519\0"
-                                               "0123456789abcdef01234567"
-                                               "89abcdef"),
-                                 &plugin, scramble, NULL));
-    assert_memory_equal(scramble, "0123456789abcdef0123", SCRAMBLE_BYTES);
+                                               "0123456789abcdef0123456789abcdef"),
+                                 &plugin, &data, NULL));
+    assert_text(data, "0123456789abcdef0123456789abcdef");
+    assert_false(auth_switch_read(BYTES_LITERAL("\xFE"
+                                                "client_ed25519\0"
+                                                "0123456789abcdef0123456789abcde"),
+                                  &plugin, &data, NULL));
+    assert_true(auth_switch_read(BYTES_LITERAL("\xFE"
+                                               "dialog\0\4Password:"),
+                                 &plugin, &data, NULL));
+    assert_text(data, "\4Password:");
 }
 
 static void more_data_has_its_header(void **state)
@@ -320,7 +337,7 @@ static void keys_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
     uint8_t scramble[SCRAMBLE_BYTES] = { 1 };
-    struct secret s = secret_of("secret7"), huge = { .has_password = true };
+    struct secret s = secret_of("secret7"), huge;
     struct buf out = { 0 };
     struct fault why = FAULT_NONE;
     assert_false(rsa_encrypt_password(BYTES_LITERAL("no key"), scramble, &s, &out, &why));
@@ -330,9 +347,9 @@ static void keys_that_make_no_sense_are_refused(void **state)
     assert_false(rsa_encrypt_password(cut, scramble, &s, &out, &why));
     exact_free(cut);
 
-    huge.clear = mem_zalloc(300);
-    memset(huge.clear, 'x', 299);
-    huge.clear_len = 299;
+    uint8_t letters[299];
+    memset(letters, 'x', sizeof letters);
+    secret_from_clear(&huge, bytes_of(letters, sizeof letters));
     assert_false(rsa_encrypt_password(pem, scramble, &huge, &out, &why));
     assert_int_equal(why.blame, BLAME_OURS);
     assert_int_equal(buf_len(&out), 0);
@@ -408,15 +425,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_that_servers_accepted_are_made_and_match),
         cmocka_unit_test(tokens_prove_one_password_for_one_scramble),
-        cmocka_unit_test(zero_tokens_do_not_open_unknown_accounts),
+        cmocka_unit_test(zero_tokens_do_not_prove_what_is_not_known),
+        cmocka_unit_test(a_token_for_an_unset_hash_proves_nothing),
         cmocka_unit_test(an_empty_password_has_an_empty_token),
         cmocka_unit_test(a_password_in_clear_matches_itself_only),
         cmocka_unit_test(a_released_secret_is_wiped),
-        cmocka_unit_test(digests_alone_check_tokens_but_make_none),
         cmocka_unit_test(unknown_plugins_prove_nothing),
         cmocka_unit_test(a_switch_comes_back),
         cmocka_unit_test(switches_to_old_passwords_are_refused),
-        cmocka_unit_test(other_plugins_may_send_any_data),
+        cmocka_unit_test(each_plugin_has_the_data_it_needs),
         cmocka_unit_test(more_data_has_its_header),
         cmocka_unit_test(passwords_come_back_through_rsa),
         cmocka_unit_test(what_was_not_encrypted_for_us_is_refused),

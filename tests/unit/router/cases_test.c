@@ -32,19 +32,29 @@ struct word {
     size_t offset;
     bool value;
 };
-#define MODE(field) offsetof(struct section, mode.field)
 #define FACT(field) offsetof(struct section, facts.field)
 static const struct word words[] = {
-    { "ansi_quotes", MODE(ansi_quotes), true },
-    { "no_backslash_escapes", MODE(no_backslash_escapes), true },
-    { "ignore_space", MODE(ignore_space), true },
-    { "tricky_charset", MODE(tricky_charset), true },
     { "in_transaction", FACT(in_transaction), true },
     { "in_read_only_transaction", FACT(in_read_only_transaction), true },
     { "autocommit_off", FACT(autocommit), false },
     { "no_split", FACT(splits_reads), false },
     { "pinned", FACT(pinned), true },
 };
+
+static bool set_mode(struct lexer_mode *mode, const char *word)
+{
+    if (strcmp(word, "ansi_quotes") == 0)
+        mode->ansi_quotes = true;
+    else if (strcmp(word, "no_backslash_escapes") == 0)
+        mode->no_backslash_escapes = true;
+    else if (strcmp(word, "ignore_space") == 0)
+        mode->ignore_space = true;
+    else if (strcmp(word, "tricky_charset") == 0)
+        mode->tricky_charset = true;
+    else
+        return false;
+    return true;
+}
 
 static bool set_server(struct section *s, const char *word)
 {
@@ -67,7 +77,7 @@ static bool set_word(struct section *s, const char *word)
             return true;
         }
     }
-    return set_server(s, word);
+    return set_mode(&s->mode, word) || set_server(s, word);
 }
 
 /* [mode: a, b; facts: c] */

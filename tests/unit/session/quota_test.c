@@ -24,73 +24,76 @@ static int tear_down(void **state)
     return 0;
 }
 
+static bool take(const char *name, unsigned most)
+{
+    return quota_take(&shared, bytes_str(name), most);
+}
+
+static void drop(const char *name)
+{
+    quota_drop(&shared, bytes_str(name));
+}
+
 static void a_user_gets_as_many_as_the_limit(void **state)
 {
-    const struct user_config u = { .name = (char *)"anna", .max_connections = 2 };
     (void)state;
-    assert_true(quota_take(&shared, &u));
-    assert_true(quota_take(&shared, &u));
-    assert_false(quota_take(&shared, &u));
-    quota_drop(&shared, &u);
-    assert_true(quota_take(&shared, &u));
-    quota_drop(&shared, &u);
-    quota_drop(&shared, &u);
+    assert_true(take("anna", 2));
+    assert_true(take("anna", 2));
+    assert_false(take("anna", 2));
+    drop("anna");
+    assert_true(take("anna", 2));
+    drop("anna");
+    drop("anna");
 }
 
 static void users_do_not_count_for_each_other(void **state)
 {
-    const struct user_config a = { .name = (char *)"anna", .max_connections = 1 };
-    const struct user_config b = { .name = (char *)"bert", .max_connections = 1 };
     (void)state;
-    assert_true(quota_take(&shared, &a));
-    assert_true(quota_take(&shared, &b));
-    assert_false(quota_take(&shared, &a));
-    quota_drop(&shared, &a);
-    assert_false(quota_take(&shared, &b));
-    quota_drop(&shared, &b);
+    assert_true(take("anna", 1));
+    assert_true(take("bert", 1));
+    assert_false(take("anna", 1));
+    drop("anna");
+    assert_false(take("bert", 1));
+    drop("bert");
 }
 
-/* After a reload the user is another struct, and the limit may be lower than what is in use. */
-static void the_name_counts_and_the_limit_of_now(void **state)
+/* After a reload the limit may be lower than what is in use. */
+static void the_limit_of_now_counts(void **state)
 {
-    const struct user_config before = { .name = (char *)"anna", .max_connections = 3 };
-    char name[] = "anna";
-    const struct user_config after = { .name = name, .max_connections = 1 };
     (void)state;
-    assert_true(quota_take(&shared, &before));
-    assert_true(quota_take(&shared, &before));
-    assert_false(quota_take(&shared, &after));
-    quota_drop(&shared, &after);
-    assert_false(quota_take(&shared, &after));
-    quota_drop(&shared, &after);
-    assert_true(quota_take(&shared, &after));
-    quota_drop(&shared, &after);
+    assert_true(take("anna", 3));
+    assert_true(take("anna", 3));
+    assert_false(take("anna", 1));
+    drop("anna");
+    assert_false(take("anna", 1));
+    drop("anna");
+    assert_true(take("anna", 1));
+    drop("anna");
 }
 
 static atomic_int present, most;
 
 static void *come_and_go(void *arg)
 {
-    const struct user_config *u = arg;
+    const char *name = arg;
     for (int i = 0; i < 20000; i++) {
-        if (!quota_take(&shared, u))
+        if (!take(name, 2))
             continue;
         int now = atomic_fetch_add(&present, 1) + 1;
         if (now > atomic_load(&most))
             atomic_store(&most, now);
         atomic_fetch_sub(&present, 1);
-        quota_drop(&shared, u);
+        drop(name);
     }
     return NULL;
 }
 
 static void the_limit_holds_across_threads(void **state)
 {
-    struct user_config u = { .name = (char *)"anna", .max_connections = 2 };
     pthread_t threads[4];
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &u), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, (void *)"anna"), 0);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         pthread_join(threads[i], NULL);
     assert_in_range(atomic_load(&most), 1, 2);
@@ -102,7 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(a_user_gets_as_many_as_the_limit),
         test(users_do_not_count_for_each_other),
-        test(the_name_counts_and_the_limit_of_now),
+        test(the_limit_of_now_counts),
         test(the_limit_holds_across_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
