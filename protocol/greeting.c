@@ -243,6 +243,14 @@ bool login_read(struct bytes payload, uint64_t offered, struct login *out, struc
     return !c.bad || bad_handshake(why);
 }
 
+bool login_wants_tls(struct bytes payload, uint64_t offered)
+{
+    struct cursor c = cursor_of(payload);
+    uint32_t claimed = read_u32(&c);
+    return payload.len >= LOGIN_FIXED_BYTES && !c.bad &&
+           (claimed & offered & CAP_SSL) != 0 && (claimed & CAP_PROTOCOL_41) != 0;
+}
+
 static void write_login_auth(struct buf *out, uint64_t caps, struct bytes auth)
 {
     if (caps & CAP_PLUGIN_AUTH_LENENC) {

@@ -249,6 +249,9 @@ struct login {
 /* `offered` are the capabilities of our greeting: what the client claims beyond
  * them is taken out of out->caps.  A client without PROTOCOL_41 is refused (1043). */
 bool login_read(struct bytes payload, uint64_t offered, struct login *out, struct fault *why);
+/* Does the first packet ask for TLS?  Servers go by the flag, whatever else is in the packet, and
+ * read all of it again after the handshake. */
+bool login_wants_tls(struct bytes payload, uint64_t offered);
 void login_write(struct buf *out, uint8_t *seq, const struct login *l);
 
 /* COM_CHANGE_USER: payload without the command byte; caps are the session's. */
@@ -656,7 +659,7 @@ enum {
     ER_PACKETS_OUT_OF_ORDER = 1156, ER_NET_READ_ERROR = 1158, ER_WRONG_VALUE_FOR_VAR = 1231,
     ER_UNKNOWN_STMT = 1243, ER_NOT_SUPPORTED_AUTH_MODE = 1251, ER_QUERY_INTERRUPTED = 1317,
     ER_MUST_CHANGE_PASSWORD = 1820, ER_MALFORMED_PACKET = 1835, ER_MUST_CHANGE_PASSWORD_LOGIN = 1862,
-    ER_CONNECTION_KILLED = 1927, CR_SERVER_LOST = 2013, CR_AUTH_PLUGIN_CANNOT_LOAD = 2059,
+    ER_CONNECTION_KILLED = 1927, CR_SERVER_LOST = 2013, CR_SSL_CONNECTION_ERROR = 2026, CR_AUTH_PLUGIN_CANNOT_LOAD = 2059,
     ER_CLIENT_INTERACTION_TIMEOUT = 4031
 };
 /* "HY000" for those not in the table. */

@@ -10,6 +10,8 @@ const struct table_column clients_columns[] = {
     { "worker", COLUMN_INT, "which worker serves it" },
     { "user", COLUMN_TEXT, "its account; NULL before the login" },
     { "host", COLUMN_TEXT, "where it comes from" },
+    { "tls", COLUMN_TEXT, "version of TLS; NULL: in clear" },
+    { "cipher", COLUMN_TEXT, "its cipher" },
     { "group_name", COLUMN_TEXT, "whose servers it uses" },
     { "schema_name", COLUMN_TEXT, "its current schema" },
     { "phase", COLUMN_TEXT, "`login`, `idle`, `busy` or `paused`" },
@@ -58,6 +60,8 @@ static void put_client(struct rows *r, const struct session_row *s)
     put_int(r, s->worker);
     put_unless_empty(r, s->user);
     put_str(r, s->host);
+    put_unless_empty(r, s->tls);
+    put_unless_empty(r, s->cipher);
     put_unless_empty(r, s->group);
     put_unless_empty(r, s->schema);
     put_str(r, s->phase);

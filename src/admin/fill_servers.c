@@ -185,6 +185,8 @@ const struct table_column backends_columns[] = {
     { "worker", COLUMN_INT, "which worker owns it" },
     { "place", COLUMN_TEXT, "`idle`, `leased` (a session holds it) or `opening`" },
     { "thread_id", COLUMN_INT, "its id on the server, as in SHOW PROCESSLIST there" },
+    { "tls", COLUMN_TEXT, "version of TLS; NULL: in clear" },
+    { "cipher", COLUMN_TEXT, "its cipher" },
     { "client", COLUMN_INT, "id of the client that holds it, as in `clients`" },
     { "age_ms", COLUMN_INT, "since it was opened" },
     { "idle_ms", COLUMN_INT, "since it was last used; NULL unless idle" },
@@ -216,6 +218,8 @@ static void put_backend(struct rows *r, const struct backend_row *b)
     put_int(r, b->worker);
     put_str(r, b->place);
     put_int(r, b->thread_id);
+    put_str(r, b->tls[0] != '\0' ? b->tls : NULL);
+    put_str(r, b->cipher[0] != '\0' ? b->cipher : NULL);
     if (b->session != 0)
         put_int(r, b->session);
     else

@@ -83,12 +83,41 @@ static bool admit(struct talk *k, struct visitor *v, struct bytes user, struct b
     return visitor_flush(k->t, v, k->deadline, why);
 }
 
-static void greet(struct visitor *v)
+/* What is offered. */
+static uint64_t caps_of(const struct visitor *v)
+{
+    const struct config *c = config_of(v);
+    bool has_tls = c->admin.tls != TLS_DISABLED && c->settings.tls_context != NULL;
+    return ADMIN_CAPS | (has_tls ? CAP_SSL : 0);
+}
+
+/* As on the data port: what came before is not believed, the packet comes again. */
+static bool start_tls(struct talk *k, struct visitor *v, struct bytes *payload, struct fault *why)
+{
+    struct tls_context *c = tls_context_take(config_of(v)->settings.tls_context);
+    bool ok = c != NULL && stream_start_tls(k->t, &v->stream, c, k->deadline, why);
+    tls_context_drop(c);
+    if (ok)
+        return talk_read(k, payload, why);
+    log_info("TLS handshake with operator failed", "client=%u host=%s why=%s", v->facts.id,
+             v->facts.host, log_quote(bytes_str(why->text)));
+    return fault_set(why, BLAME_POLICY, why->code, "Bad handshake");
+}
+
+static bool check_transport(const struct visitor *v, struct fault *why)
+{
+    if (config_of(v)->admin.tls != TLS_REQUIRED || stream_is_private(&v->stream))
+        return true;
+    return fault_set(why, BLAME_POLICY, 3159,
+                     "volvox: operators must use TLS here, or a unix socket ([admin] tls = required)");
+}
+
+static void greet(struct visitor *v, uint64_t caps)
 {
     struct greeting g = {
         .version = BYTES_LITERAL(ADMIN_VERSION),
         .thread_id = v->facts.id,
-        .caps = ADMIN_CAPS,
+        .caps = caps,
         .collation = ADMIN_COLLATION,
         .status = STATUS_AUTOCOMMIT,
         .plugin = auth_plugin_name(AUTH_NATIVE),
@@ -111,17 +140,19 @@ bool visitor_login(struct task *t, struct visitor *v, struct fault *why)
 {
     struct bytes payload;
     struct login l;
-    greet(v);
+    uint64_t caps = caps_of(v);
+    greet(v, caps);
     struct talk k = talk_with(t, v);
-    bool ok = talk_flush(&k, why) && talk_read(&k, &payload, why);
+    bool ok = talk_flush(&k, why) && talk_read(&k, &payload, why) &&
+              (!login_wants_tls(payload, caps) || start_tls(&k, v, &payload, why));
     v->seq = k.seq;
-    if (!ok || !login_read(payload, ADMIN_CAPS, &l, why))
+    if (!ok || !login_read(payload, caps, &l, why))
         return false;
     if (l.is_ssl_request)
         return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
     v->caps = k.caps = l.caps;
     struct offer offer = { .plugin = l.plugin, .token = l.auth };
-    return admit(&k, v, l.user, l.schema, &offer, why);
+    return check_transport(v, why) && admit(&k, v, l.user, l.schema, &offer, why);
 }
 
 bool visitor_change_user(struct task *t, struct visitor *v, struct bytes payload, struct fault *why)

@@ -223,6 +223,47 @@ static void check_users(const struct config *c, struct draft *d)
             check_user(c, d, d->sections[i], &c->users[n++]);
 }
 
+static bool asks_for_certificates(const struct config *c)
+{
+    for (unsigned i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].tls != TLS_DISABLED &&
+            (c->listeners[i].tls_files.ca[0] != '\0' || c->settings.tls_files.ca[0] != '\0'))
+            return true;
+    return false;
+}
+
+static bool offers_tls(const struct config *c)
+{
+    for (unsigned i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].tls != TLS_DISABLED)
+            return true;
+    return false;
+}
+
+/* Could never log in? */
+static void check_user_tls(const struct config *c, struct draft *d, const struct user_config *u,
+                           const struct draft_section *s)
+{
+    bool by_name = u->tls_subject[0] != '\0' || u->tls_issuer[0] != '\0';
+    const char *option = u->tls != USER_TLS_ANY       ? "tls"
+                         : u->tls_subject[0] != '\0' ? "tls_subject"
+                                                      : "tls_issuer";
+    if ((u->tls == USER_TLS_X509 || by_name) && !asks_for_certificates(c))
+        warn(d, draft_place(s, option),
+             "[%s] can't log in: no listener has tls_ca to believe its certificate", s->header);
+    else if (u->tls != USER_TLS_ANY && !offers_tls(c))
+        warn(d, draft_place(s, option),
+             "[%s] can't log in but over a unix socket: no listener offers TLS", s->header);
+}
+
+/* The sections of users stand in the order of config.users until those are sorted. */
+static void check_users_tls(const struct config *c, struct draft *d)
+{
+    for (unsigned i = 0, n = 0; i < d->n_sections && c->n_listeners > 0; i++)
+        if (d->sections[i]->kind == KIND_USER)
+            check_user_tls(c, d, &c->users[n++], d->sections[i]);
+}
+
 static void check_admin_users(const struct config *c, struct draft *d)
 {
     if (c->n_admin_users == 0 && c->admin.address[0] != '\0')
@@ -245,5 +286,6 @@ void check_config(const struct config *c, struct draft *d)
         check_group(c, d, i);
     check_server_addresses(c, d);
     check_users(c, d);
+    check_users_tls(c, d);
     check_admin_users(c, d);
 }

@@ -92,6 +92,7 @@ static void text_release(struct config_text *t)
 static void config_free(struct config *c)
 {
     release_secrets(c);
+    tls_release(c);
     for (unsigned k = 0; k < KINDS; k++) {
         struct shelf s = shelf_of(c, (enum kind)k);
         for (unsigned i = 0; i < s.count; i++)
@@ -239,6 +240,7 @@ static struct config *build(struct config *c, struct draft *d, const struct over
     merge_runtime_text(c, d);
     draft_override(d, overrides);
     sections_build(c, d);
+    tls_build(c, d);
     check_config(c, d);
     sort_by_name(c->users, c->n_users, sizeof(*c->users));
     sort_by_name(c->admin_users, c->n_admin_users, sizeof(*c->admin_users));
@@ -344,6 +346,13 @@ const struct server_config *config_server(const struct config *c, struct bytes n
     struct shelf s = shelf_of(c, KIND_SERVER);
     unsigned i = shelf_find(&s, name);
     return i != UINT_MAX ? &c->servers[i] : NULL;
+}
+
+const struct listener_config *config_listener(const struct config *c, struct bytes name)
+{
+    struct shelf s = shelf_of(c, KIND_LISTENER);
+    unsigned i = shelf_find(&s, name);
+    return i != UINT_MAX ? &c->listeners[i] : NULL;
 }
 
 const struct admin_user_config *config_admin_user(const struct config *c, struct bytes name)

@@ -29,6 +29,12 @@
 /* Where each option of a section was set; config_setting() reads it. */
 struct origins;
 
+/* Files in PEM, as written; "" = none. */
+struct tls_files {
+    char *certificate, *key;            /* our own, and its key ("" = in the same file)  */
+    char *ca, *crl;                     /* who signs the others', and what they revoked  */
+};
+
 /* [volvox].  Sizes in bytes, times in the unit of the name; 0 means "no limit" or
  * "off" where the option's help says so. */
 struct settings {
@@ -71,6 +77,12 @@ struct settings {
     unsigned pool_max_idle;             /* per server and user and worker                */
     unsigned pool_idle_timeout_s, pool_max_age_s, pool_max_commands, pool_jitter_percent;
     struct keepalive server_keepalive, client_keepalive;
+
+    struct tls_files tls_files;         /* towards clients                               */
+    enum tls_version tls_min_version;   /* this and the next two: on both hops           */
+    char *tls_ciphers, *tls_ciphersuites;
+    struct tls_context *tls_context;    /* for listeners without files, and operators; NULL =
+                                           no file was read (config_parse())              */
     struct origins *origins;
 };
 
@@ -79,6 +91,7 @@ struct admin_config {                   /* [admin] */
     struct address resolved;            /* len 0 = no admin port                         */
     unsigned max_connections;
     unsigned statement_timeout_ms;
+    enum tls_want tls;                  /* as of a listener                              */
     struct origins *origins;
 };
 
@@ -118,9 +131,14 @@ struct group_config {                   /* [group NAME] */
     enum no_replica no_replica;
     unsigned max_lag_ms;                /* 0: any lag will do                            */
     enum auth_source auth;
+    enum tls_want tls;                  /* for servers that say nothing else             */
+    struct tls_files tls_files;
     unsigned index;                     /* in config.groups                              */
     struct origins *origins;
 };
+
+/* TLS_AS_GROUP, else one more than the enum tls_want. */
+enum server_tls { TLS_AS_GROUP };
 
 struct server_config {                  /* [server NAME] */
     char *name;
@@ -130,11 +148,19 @@ struct server_config {                  /* [server NAME] */
     unsigned weight;                    /* 0: only when nothing else is left             */
     unsigned max_connections;
     unsigned group;                     /* index in config.groups                        */
+    enum server_tls tls;
+    struct tls_files tls_files;         /* its group's where they are empty              */
+    char *tls_server_name;              /* to verify; "" = the host in `address`         */
+    struct tls_context *tls_context;    /* NULL: without TLS                             */
+    char *tls_certificate_path, *tls_key_path; /* in force, for the client library; or NULL */
     struct origins *origins;
 };
 
 #define ANY_USER "*"                    /* [user *]: accounts of the servers that have no
                                            section of their own                          */
+enum user_tls { USER_TLS_ANY,           /* with or without                               */
+                USER_TLS_REQUIRED,
+                USER_TLS_X509 };        /* and with a certificate that we believe        */
 
 struct user_config {                    /* [user NAME] */
     char *name;
@@ -148,6 +174,8 @@ struct user_config {                    /* [user NAME] */
     unsigned group;
     unsigned max_connections;           /* 0: no limit of its own                        */
     bool split_reads;
+    enum user_tls tls;
+    char *tls_subject, *tls_issuer;     /* of its certificate; "" = any                  */
     char *password_file, *password_hash, *server_password_file; /* as written            */
     struct origins *origins;
 };
@@ -158,6 +186,9 @@ struct listener_config {                /* [listener NAME] */
     struct address resolved;
     unsigned max_connections;           /* 0: only the global limit                      */
     int group;                          /* index, or -1: the user's                      */
+    enum tls_want tls;                  /* disabled, preferred or required               */
+    struct tls_files tls_files;         /* [volvox]'s where they are empty               */
+    struct tls_context *tls_context;    /* NULL: disabled                                */
     struct origins *origins;
 };
 
@@ -239,6 +270,7 @@ const struct user_config *config_any_user(const struct config *c);
 const struct user_config *config_decoy(const struct config *c, struct bytes name);
 bool config_has_account(const struct config *c, const struct account *a);
 const struct server_config *config_server(const struct config *c, struct bytes name);
+const struct listener_config *config_listener(const struct config *c, struct bytes name);
 const struct admin_user_config *config_admin_user(const struct config *c, struct bytes name);
 
 /* What a reload from `now` to `next` changes, in words, one sentence a line; and what

@@ -60,6 +60,12 @@ static void diff_group(FILE *out, const char *before, const char *was, const cha
         fprintf(out, "%sgroup: \"%s\" -> \"%s\"\n", before, was, is);
 }
 
+static void diff_files(FILE *out, const char *before, bool changed)
+{
+    if (changed)
+        fprintf(out, "%sthe files of its tls options have changed\n", before);
+}
+
 static void diff_server(FILE *out, const char *before, const struct server_config *now,
                         const struct server_config *next)
 {
@@ -99,6 +105,7 @@ static void diff_entry(FILE *out, enum kind kind, const char *name, const struct
         const struct server_config *x = now, *y = next;
         diff_group(out, before, group_name(a, (int)x->group), group_name(b, (int)y->group));
         diff_server(out, before, x, y);
+        diff_files(out, before, tls_server_files_changed(a, x, b, y));
     } else if (kind == KIND_USER) {
         const struct user_config *x = now, *y = next;
         diff_group(out, before, group_name(a, (int)x->group), group_name(b, (int)y->group));
@@ -106,6 +113,7 @@ static void diff_entry(FILE *out, enum kind kind, const char *name, const struct
     } else if (kind == KIND_LISTENER) {
         const struct listener_config *x = now, *y = next;
         diff_group(out, before, group_name(a, x->group), group_name(b, y->group));
+        diff_files(out, before, tls_listener_files_changed(a, x, b, y));
     } else if (kind == KIND_ADMIN_USER) {
         const struct admin_user_config *x = now, *y = next;
         if (!secret_equal(&x->secret, &y->secret))
@@ -139,6 +147,7 @@ char *config_diff(const struct config *now, struct config *next)
     FILE *out = open_memstream(&text, &len);
     must(out != NULL);
     diff_settings(out, &now->settings, &next->settings);
+    diff_files(out, "[volvox]: ", tls_own_files_changed(now, next));
     diff_only(out, KIND_ADMIN, now, next);
     diff_only(out, KIND_HTTP, now, next);
     diff_kind(out, KIND_LISTENER, now, next);

@@ -196,6 +196,15 @@ char *file_read(const char *file, size_t *len);
 
 /* Fill the config from the draft; what is wrong has its default. */
 void sections_build(struct config *c, struct draft *d);
+/* tls.c: the contexts of listeners and servers, from the files they name. */
+void tls_build(struct config *c, struct draft *d);
+void tls_release(struct config *c);
+/* Have the files changed, although no option has? */
+bool tls_own_files_changed(const struct config *now, const struct config *next);
+bool tls_listener_files_changed(const struct config *a, const struct listener_config *now,
+                                const struct config *b, const struct listener_config *next);
+bool tls_server_files_changed(const struct config *a, const struct server_config *now,
+                              const struct config *b, const struct server_config *next);
 /* What only shows when everything is seen together. */
 void check_config(const struct config *c, struct draft *d);
 

@@ -15,6 +15,15 @@ static const char *const access_words[] = { "read", "full", NULL };
 static const char *const auth_words[] = { "file", "servers", NULL };
 static const char *const role_words[] = { "auto", "primary", "replica", NULL };
 
+static const char *const tls_version_words[] = { "TLSv1.2", "TLSv1.3", NULL };
+static const char *const tls_words[] = { "disabled", "preferred", "required", NULL };
+static const char *const group_tls_words[] = { "disabled",  "preferred",       "required",
+                                               "verify-ca", "verify-identity", NULL };
+static const char *const server_tls_words[] = { "group",    "disabled",  "preferred",
+                                                "required", "verify-ca", "verify-identity",
+                                                NULL };
+static const char *const user_tls_words[] = { "any", "required", "x509", NULL };
+
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
@@ -60,6 +69,13 @@ static const char *const role_words[] = { "auto", "primary", "replica", NULL };
     MS("volvox", #who "_keepalive_user_timeout",                                               \
        IN_SETTINGS(who##_keepalive.user_timeout_ms), "0", 0, HOUR, true,                       \
        "TCP_USER_TIMEOUT: sent data may stay unacknowledged for this long.")
+
+#define TLS_FILE(section, in, what, help) \
+    TEXT(section, "tls_" #what, in(tls_files.what), "", true, help)
+#define TLS_FILES(section, in, certificate_help, key_help, ca_help, crl_help) \
+    TLS_FILE(section, in, certificate, certificate_help),                     \
+    TLS_FILE(section, in, key, key_help), TLS_FILE(section, in, ca, ca_help), \
+    TLS_FILE(section, in, crl, crl_help)
 
 const struct option options[] = {
     /* ---- the process ---- */
@@ -189,6 +205,23 @@ const struct option options[] = {
     KEEPALIVE(server, "servers"),
     KEEPALIVE(client, "clients"),
 
+    /* ---- TLS ---- */
+    TLS_FILES("volvox", IN_SETTINGS,
+              "PEM file with the certificate shown to clients, and those that lead from it to an "
+              "authority. Empty: one is made at each start, which no authority has signed.",
+              "PEM file with its private key, without a pass phrase; empty: it is in the same file.",
+              "PEM file with the authorities that clients' certificates must come from. Empty: no "
+              "client is asked for one.",
+              "PEM file with the lists of certificates that those authorities have revoked. With "
+              "it, a certificate of an authority that has no list there is refused, too."),
+    WORD("volvox", "tls_min_version", IN_SETTINGS(tls_min_version), "TLSv1.2", tls_version_words,
+         "Lowest version of TLS, towards clients and servers."),
+    TEXT("volvox", "tls_ciphers", IN_SETTINGS(tls_ciphers), "", true,
+         "Ciphers for TLS 1.2, in OpenSSL's words and order, on both sides; empty is OpenSSL's own "
+         "list."),
+    TEXT("volvox", "tls_ciphersuites", IN_SETTINGS(tls_ciphersuites), "", true,
+         "The same for TLS 1.3."),
+
     /* ---- for operators ---- */
     TEXT("admin", "address", IN_ADMIN(address), "127.0.0.1:6032", true,
          "Where operators connect, with any MySQL client: host:port (port 6032 when left out), "
@@ -198,6 +231,9 @@ const struct option options[] = {
          "Operators at the same time."),
     MS("admin", "statement_timeout", IN_ADMIN(statement_timeout_ms), "10s", 10, HOUR, true,
        "A statement on the admin port that computes for longer is ended with an error."),
+    WORD("admin", "tls", IN_ADMIN(tls), "preferred", tls_words,
+         "Whether operators may, or must, use TLS, with [volvox]'s certificate. Over a unix socket "
+         "nobody must."),
     TEXT("http", "address", IN_HTTP(address), "", true,
          "Where browsers and Prometheus connect: host:port (port 6080 when left out) or "
          "[IPv6]:port; empty is none. Everybody who can connect sees the numbers and the kinds of "
@@ -220,6 +256,16 @@ const struct option options[] = {
     TEXT("listener", "group", OPTION_NO_FIELD, "", true,
          "Group of servers for the clients of this listener; empty is the user's."),
 
+    WORD("listener", "tls", IN_LISTENER(tls), "preferred", tls_words,
+         "Whether clients may, or must, use TLS. Over a unix socket nobody must."),
+    TLS_FILES("listener", IN_LISTENER,
+              "PEM file with the certificate shown to the clients of this listener; empty: "
+              "[volvox]'s, with its tls_key.",
+              "PEM file with its private key; empty: it is in the same file.",
+              "PEM file with the authorities that their certificates must come from; empty: "
+              "[volvox]'s, with its tls_crl.",
+              "PEM file with what those authorities have revoked."),
+
     /* ---- group ---- */
     WORD("group", "balance", IN_GROUP(balance), "least-outstanding", balance_words,
          "How one of several replicas is chosen: in turn; at random by weight; the less busy "
@@ -238,6 +284,17 @@ const struct option options[] = {
          "without a password there, are checked against the accounts of the group's servers, as whose "
          "clients they then work. [user *] has options for those without a section of their own."),
 
+    WORD("group", "tls", IN_GROUP(tls), "preferred", group_tls_words,
+         "TLS to the servers: never; if the server offers it; always; always, and the server's "
+         "certificate must come from an authority of tls_ca; and it must be made out to the host "
+         "in the server's address. It holds for the probes, too. Over unix sockets there is none."),
+    TLS_FILES("group", IN_GROUP,
+              "PEM file with a certificate to show to the servers, for accounts that require one.",
+              "PEM file with its private key, without a pass phrase; empty: it is in the same file.",
+              "PEM file with the authorities that the servers' certificates must come from; empty: "
+              "those that this system believes.",
+              "PEM file with the lists of certificates that those authorities have revoked."),
+
     /* ---- server ---- */
     TEXT("server", "address", IN_SERVER(address), NULL, true,
          "host:port (port 3306 when left out), [IPv6]:port, or the path of a unix socket. Names "
@@ -253,6 +310,19 @@ const struct option options[] = {
          "max_connections."),
     TEXT("server", "group", OPTION_NO_FIELD, "", true,
          "The group it belongs to; may be left out if there is only one."),
+
+    WORD("server", "tls", IN_SERVER(tls), "group", server_tls_words,
+         "TLS to this server, as for its group; group: as the group says."),
+    TLS_FILES("server", IN_SERVER,
+              "PEM file with a certificate to show to this server; empty: the group's, with its "
+              "tls_key.",
+              "PEM file with its private key; empty: it is in the same file.",
+              "PEM file with the authorities that its certificate must come from; empty: the "
+              "group's, with its tls_crl.",
+              "PEM file with what those authorities have revoked."),
+    TEXT("server", "tls_server_name", IN_SERVER(tls_server_name), "", true,
+         "Name or IP address that the server's certificate must be made out to, with tls = "
+         "verify-identity; empty: the host in address."),
 
     /* ---- user ---- */
     SECRET("user", "password", OPTION_NO_FIELD,
@@ -273,6 +343,14 @@ const struct option options[] = {
          "Clients of this user at the same time; 0 is no limit of its own."),
     BOOL("user", "split_reads", IN_USER(split_reads), "yes",
          "Whether plain reads of this user may go to replicas."),
+    WORD("user", "tls", IN_USER(tls), "any", user_tls_words,
+         "any: with TLS or without; required: only with TLS, or over a unix socket, else the "
+         "password is refused; x509: only with TLS and a certificate that tls_ca believes."),
+    TEXT("user", "tls_subject", IN_USER(tls_subject), "", true,
+         "Subject that the client's certificate must have, as servers write it: "
+         "/C=SE/O=Volvox/CN=alice. It implies x509."),
+    TEXT("user", "tls_issuer", IN_USER(tls_issuer), "", true,
+         "Issuer that the client's certificate must have, written likewise. It implies x509."),
     TEXT("user", "server_user", IN_USER(server_user), "", true,
          "Account on the servers; empty is the same name."),
     SECRET("user", "server_password", OPTION_NO_FIELD,

@@ -60,7 +60,7 @@ static bool has_room(const struct door *d)
     unsigned limit = MIN(b->config->settings.max_connections, b->max_clients);
     return !b->stopping && atomic_load_explicit(&b->shared.open, memory_order_relaxed) < limit &&
            (d->max_connections == 0 ||
-            atomic_load_explicit(&d->open, memory_order_relaxed) < d->max_connections);
+            atomic_load_explicit(&d->shared.open, memory_order_relaxed) < d->max_connections);
 }
 
 static void on_accepted(struct listener *l, int fd, const struct address *from)
@@ -75,12 +75,12 @@ static void on_accepted(struct listener *l, int fd, const struct address *from)
     m->mail.kind = MAIL_CLIENT;
     m->fd = fd;
     m->group = d->group;
-    m->door_open = &d->open;
-    atomic_fetch_add_explicit(&d->open, 1, memory_order_relaxed);
+    m->door = &d->shared;
+    atomic_fetch_add_explicit(&d->shared.open, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->boot->shared.open, 1, memory_order_relaxed);
     if (worker_post(least_busy(d->boot), &m->mail))
         return;
-    atomic_fetch_sub_explicit(&d->open, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&d->shared.open, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&d->boot->shared.open, 1, memory_order_relaxed);
     close(fd);
     mem_free(m);
@@ -109,6 +109,7 @@ static bool open_door(struct boot *b, const struct config *c, const struct liste
     struct door *d = mem_zalloc(sizeof *d);
     d->boot = b;
     d->name = mem_strdup(lc->name);
+    d->shared.listener = d->name;
     d->address = mem_strdup(lc->address);
     d->listener.accepted = on_accepted;
     d->listener.refused = on_refused;
@@ -158,7 +159,7 @@ void doors_free(struct boot *b)
 {
     for (struct door *d = b->doors, *next; d != NULL; d = next) {
         next = d->next;
-        must(!d->is_open && atomic_load(&d->open) == 0);
+        must(!d->is_open && atomic_load(&d->shared.open) == 0);
         mem_free(d->name);
         mem_free(d->address);
         mem_free(d);

@@ -19,7 +19,7 @@ struct door {
     char *name, *address;
     int group;
     unsigned max_connections;
-    atomic_uint open;             /* sessions that came through it */
+    struct session_door shared;   /* with its sessions */
     bool is_open;
 };
 /* Open the configuration's listeners, close those that are gone.  False (the rest is open) if

@@ -176,7 +176,7 @@ static void walk_listeners(void *arg,
     const struct boot *b = arg;
     for (const struct door *d = b->doors; d != NULL; d = d->next)
         if (d->is_open)
-            row(row_arg, d->name, d->address, atomic_load_explicit(&d->open, memory_order_relaxed),
+            row(row_arg, d->name, d->address, atomic_load_explicit(&d->shared.open, memory_order_relaxed),
                 d->max_connections, d->listener.accepts, d->listener.refusals);
 }
 

@@ -9,11 +9,9 @@
 #include <net/if.h>
 #include <netdb.h>
 
-enum { HOST_BYTES = 256 };
-
 /* "host:port" taken apart; brackets are gone. */
 struct host_port {
-    char host[HOST_BYTES];
+    char host[ADDRESS_HOST_BYTES];
     uint16_t port;
     bool in_brackets;
 };
@@ -95,7 +93,7 @@ static bool numeric_v4(const struct host_port *hp, struct address *out)
 /* fe80::1%eth0 names the interface of a link-local address. */
 static bool numeric_v6(const struct host_port *hp, struct address *out)
 {
-    char host[HOST_BYTES];
+    char host[ADDRESS_HOST_BYTES];
     char *scope;
     memset(out, 0, sizeof *out);
     str_copy(host, sizeof host, bytes_str(hp->host));
@@ -187,6 +185,14 @@ static struct bytes unix_path(const struct address *a)
     size_t start = offsetof(struct sockaddr_un, sun_path);
     size_t most = a->len > start ? MIN(a->len - start, sizeof a->un.sun_path) : 0;
     return bytes_of(a->un.sun_path, strnlen(a->un.sun_path, most));
+}
+
+void address_host(struct bytes text, char out[ADDRESS_HOST_BYTES])
+{
+    struct host_port hp;
+    bool is_path = text.len > 0 && text.data[0] == '/';
+    bool known = !is_path && split(text, 1, &hp, NULL);
+    str_copy(out, ADDRESS_HOST_BYTES, known ? bytes_str(hp.host) : BYTES_NONE);
 }
 
 void address_print(const struct address *a, bool with_port, char out[ADDRESS_TEXT_BYTES])

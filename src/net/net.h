@@ -45,6 +45,9 @@ bool address_parse(struct bytes text, uint16_t default_port, struct address *out
  * address found. */
 bool address_resolve(struct bytes text, uint16_t default_port, struct address *out,
                      struct fault *why);
+/* The host of "host:port", as written; "" for a path and for nonsense. */
+enum { ADDRESS_HOST_BYTES = 256 };
+void address_host(struct bytes text, char out[ADDRESS_HOST_BYTES]);
 /* As parsed; the IP without port when !with_port ("localhost" for unix sockets). */
 void address_print(const struct address *a, bool with_port, char out[ADDRESS_TEXT_BYTES]);
 bool address_equal(const struct address *a, const struct address *b);
@@ -265,8 +268,11 @@ bool stream_tls_peer_is(const struct stream *st, const char *subject, const char
 bool stream_tls_fingerprint(const struct stream *st, uint8_t sha256[32]);
 
 /* BLOCKING, for probe threads: shake hands on a connected, non-blocking descriptor until `deadline_us`
- * (clock_us()), and tell the SHA1 of the server's certificate.  False as above. */
-bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, uint8_t sha1[20],
+ * (clock_us()), and tell who is there.  False as above. */
+struct tls_fingerprint {          /* of the server's certificate */
+    uint8_t sha1[20], sha256[32];
+};
+bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, struct tls_fingerprint *out,
               struct fault *why);
 
 /* ---- listeners ------------------------------------------------------------ */

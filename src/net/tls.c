@@ -24,8 +24,6 @@ enum {
     HELD_MOST = 64 << 10,   /* who makes us answer so much without reading it is cut off   */
     AT_ONCE = 64 << 10,     /* received for one call: records that bring us nothing must not
                                keep the worker                                             */
-    ER_BAD_HANDSHAKE = 1043,
-    CR_SSL_CONNECTION_ERROR = 2026,
 };
 
 struct tls {
@@ -294,7 +292,7 @@ static struct tls *tls_new(struct tls_context *c)
 /* "certificate verify failed (certificate has expired)" */
 static bool say_failed(const SSL *ssl, enum blame blame, bool at_end, struct fault *why)
 {
-    unsigned code = blame == BLAME_CLIENT ? ER_BAD_HANDSHAKE : CR_SSL_CONNECTION_ERROR;
+    unsigned code = blame == BLAME_CLIENT ? ER_HANDSHAKE_ERROR : CR_SSL_CONNECTION_ERROR;
     bool verifies = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
     long verdict = verifies ? SSL_get_verify_result(ssl) : X509_V_OK;
     const char *reason = tls_reason();
@@ -434,16 +432,20 @@ static bool meet(SSL *ssl, int fd, uint64_t deadline_us, struct fault *why)
     }
 }
 
-bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, uint8_t sha1[20],
+static bool take_fingerprint(const X509 *x, struct tls_fingerprint *out)
+{
+    return x != NULL && X509_digest(x, EVP_sha1(), out->sha1, NULL) == 1 &&
+           X509_digest(x, EVP_sha256(), out->sha256, NULL) == 1;
+}
+
+bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, struct tls_fingerprint *out,
               struct fault *why)
 {
     SSL *ssl = tls_begin(c);
     must(SSL_set_fd(ssl, fd) == 1);
     bool ok = meet(ssl, fd, deadline_us, why);
-    X509 *server = SSL_get0_peer_certificate(ssl);
-    if (ok && (server == NULL || X509_digest(server, EVP_sha1(), sha1, NULL) != 1))
-        ok = fault_set(why, BLAME_SERVER, CR_SSL_CONNECTION_ERROR,
-                       "the server shows no certificate");
+    if (ok && !take_fingerprint(SSL_get0_peer_certificate(ssl), out))
+        ok = fault_set(why, BLAME_SERVER, CR_SSL_CONNECTION_ERROR, "the server shows no certificate");
     if (ok)
         SSL_shutdown(ssl);
     SSL_free(ssl);

@@ -93,14 +93,18 @@ static bool believe(SSL_CTX *ctx, X509 *x, int i)
            SSL_CTX_add_client_CA(ctx, x) == 1;
 }
 
-static bool use_key(SSL_CTX *ctx, struct bytes pem)
+static bool use_key(SSL_CTX *ctx, struct bytes pem, enum tls_part *wrong, struct fault *why)
 {
     BIO *in = open_pem(pem);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, no_pass_phrase, NULL);
-    bool ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+    bool fits = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+    if (!fits)
+        refuse(TLS_PART_KEY, wrong,
+               key == NULL ? "no private key without a pass phrase in it" : tls_reason(), why);
     EVP_PKEY_free(key);
     BIO_free(in);
-    return ok;
+    ERR_clear_error();
+    return fits;
 }
 
 /* What is revoked is refused, and so is a signer of whom no list says anything. */
@@ -134,9 +138,7 @@ static bool set_identity(SSL_CTX *ctx, const struct tls_terms *terms, enum tls_p
     }
     if (!use_certificates(ctx, terms->certificate, show))
         return refuse(TLS_PART_CERTIFICATE, wrong, tls_reason(), why);
-    if (!use_key(ctx, terms->key))
-        return refuse(TLS_PART_KEY, wrong, tls_reason(), why);
-    return true;
+    return use_key(ctx, terms->key, wrong, why);
 }
 
 static bool set_believed(SSL_CTX *ctx, const struct tls_terms *terms, enum tls_part *wrong,

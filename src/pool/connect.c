@@ -46,7 +46,7 @@ static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_
         return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s is too old",
                          be->server->name);
     be->multi_statements = be->caps & CAP_MULTI_STATEMENTS;
-    return true;
+    return backend_start_tls(t, be, g, seq, deadline, why);
 }
 
 static void write_login(struct backend *be, struct bytes plugin, struct bytes token, uint8_t *seq)

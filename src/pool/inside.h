@@ -32,6 +32,7 @@ struct pool {
     struct server *server;        /* counted                                              */
     struct account *account;      /* counted                                              */
     uint64_t fit;
+    struct tls_context *tls;      /* counted; as the server's section says now, NULL: in clear */
     bool retired;                 /* its server or account is gone: nothing goes back      */
     struct list idle;             /* most recently used first                             */
     unsigned n_idle, n_held;      /* idle / leased, opening or being reset                 */
@@ -100,6 +101,14 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
                              struct login_relay *relay, double deadline, struct fault *why);
 /* Switch our trackers on; the answer is owed when !wait. */
 bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why);
+
+/* ---- tls.c ---- */
+
+/* Take the server's context from the configuration (a server that is gone keeps its own). */
+void pool_follow_tls(struct pool *p, const struct config *now);
+/* After the greeting, before the login: TLS if the server has it, or the configuration insists. Parks. */
+bool backend_start_tls(struct task *t, struct backend *be, const struct greeting *g, uint8_t *seq,
+                       double deadline, struct fault *why);
 
 /* ---- lend.c ---- */
 

@@ -32,6 +32,7 @@ struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
         map_put(&ps->by_key, bytes_of(p->key, sizeof p->key), p);
     }
     p->used_us = worker_now_us(ps->worker);
+    pool_follow_tls(p, worker_config(ps->worker));
     return p;
 }
 
@@ -44,6 +45,7 @@ static void pool_free(struct pool *p)
 {
     map_remove(&p->pools->by_key, bytes_of(p->key, sizeof p->key));
     server_drop(p->server);
+    tls_context_drop(p->tls);
     account_drop(p->account);
     mem_free(p);
 }
@@ -58,7 +60,8 @@ static struct backend *idle_entry(struct list *link)
     return list_entry(link, struct backend, link);
 }
 
-/* Has the server, unasked, said all that it is going to say?  False while that is on its way. */
+/* Has the server, unasked, said all that it is going to say?  False while that is on its way, and for
+ * what TLS says for itself (tickets). */
 static bool is_over(struct backend *be)
 {
     struct packet p;
@@ -465,9 +468,11 @@ void pools_configured(struct worker *w, const struct config *now)
 {
     struct pools *ps = worker_pools(w);
     uint32_t at = 0;
-    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;)
+    for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;) {
         p->retired = p->account->is_relayed || atomic_load(&p->server->draining) ||
                      (!p->account->is_learnt && !config_has_account(now, p->account));
+        pool_follow_tls(p, now);
+    }
     sweep(ps);
 }
 

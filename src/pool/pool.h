@@ -139,6 +139,7 @@ struct backend {
     struct state *state;          /* counted; see state_in_doubt                          */
     uint64_t caps;                /* negotiated                                           */
     uint16_t collation;           /* of the login, restored by a reset                     */
+    uint64_t tls_number;          /* of the context that it was made with                  */
     uint32_t thread_id;           /* on the server                                        */
     bool is_mariadb;
     bool has_greeted;
@@ -272,6 +273,7 @@ struct backend_row {
     uint32_t thread_id;           /* on the server                                        */
     uint64_t age_us, idle_us;     /* durations; idle_us only while idle                   */
     uint64_t state;               /* fingerprint: equal states have equal numbers         */
+    char tls[12], cipher[48];     /* "TLSv1.3", ...; "" = in clear                        */
     char schema[65];
     unsigned n_vars, n_statements;
     uint64_t commands;

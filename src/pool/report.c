@@ -23,6 +23,11 @@ static void copy_backend(const struct backend *be, struct backend_row *row, uint
     };
     str_copy(row->server, sizeof row->server, bytes_str(be->server->name));
     str_copy(row->user, sizeof row->user, bytes_str(be->pool->account->server_user));
+    struct tls_facts tls;
+    if (stream_tls(&be->stream, &tls)) {
+        str_copy(row->tls, sizeof row->tls, bytes_str(tls.version));
+        str_copy(row->cipher, sizeof row->cipher, bytes_str(tls.cipher));
+    }
     if (be->state == NULL)
         return;
     str_copy(row->schema, sizeof row->schema, be->state->schema);

@@ -42,6 +42,13 @@ static void drop_put(struct backend *be)
     server_drop(server);
 }
 
+/* Something that nobody asked for, and that the loop may not tell of. */
+static bool has_unread(struct backend *be)
+{
+    struct stream *st = &be->stream;
+    return buf_len(&st->in) > 0 || (st->in_filled && stream_peer(st) != PEER_QUIET);
+}
+
 void pool_put(struct backend *be, enum put how)
 {
     struct worker *w = be->pool->pools->worker;
@@ -59,7 +66,7 @@ void pool_put(struct backend *be, enum put how)
         return;
     }
     if (how == PUT_CLOSE || how == PUT_KILL || be->interrupted || be->state_in_doubt || be->stream.broken || be->stream.peer_closed || be->n_owed > 0 ||
-        buf_len(&be->stream.in) > 0 || !backend_is_fresh(be, limits)) {
+        has_unread(be) || !backend_is_fresh(be, limits)) {
         backend_close(be, how == PUT_CLOSE || how == PUT_KILL ? "conversation is over" : "not fresh");
         return;
     }

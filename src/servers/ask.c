@@ -155,6 +155,67 @@ static void look_at_greeting(struct probe *p)
     close(fd);
 }
 
+/* ---- TLS ---------------------------------------------------------------------------------- */
+
+static const struct server_config *section_of(const struct probe *p)
+{
+    return config_server(p->config, bytes_str(p->server->name));
+}
+
+static struct tls_context *context_of(const struct probe *p)
+{
+    const struct server_config *s = section_of(p);
+    return s != NULL ? s->tls_context : NULL;
+}
+
+static bool send_request(struct probe *p, int fd, const struct greeting *g)
+{
+    struct buf out = { 0 };
+    uint8_t seq = 1;
+    struct login l = { .caps = (g->caps & CAPS_KNOWN & ~(CAP_CONNECT_WITH_DB | CAP_CONNECT_ATTRS)) |
+                               CAP_SSL,
+                       .max_packet = 1u << 24,
+                       .collation = 45,
+                       .is_ssl_request = true };
+    login_write(&out, &seq, &l);
+    ssize_t n = send(fd, buf_head(&out), buf_len(&out), MSG_NOSIGNAL);
+    bool all = n == (ssize_t)buf_len(&out);
+    buf_release(&out);
+    return all || fail(&p->found, n < 0 ? strerror(errno) : "a socket that takes nothing");
+}
+
+/* The client library can't verify as we do (an authority but no host, or a host of another name), nor
+ * insist on TLS without verifying.  So we look at the server ourselves, as the pool does, and tell the
+ * library to speak with nobody else. */
+static bool meet(struct probe *p, int fd, uint64_t deadline_us, struct tls_fingerprint *found)
+{
+    uint8_t window[2048];
+    struct bytes payload;
+    struct greeting g;
+    struct fault why = FAULT_NONE;
+    if (!receive_greeting(p, fd, deadline_us, window, sizeof(window), &payload))
+        return false;
+    if (!greeting_read(payload, &g, &why)) {
+        p->found.alive = shows_life(why.code);
+        return fail(&p->found, why.text);
+    }
+    if ((g.caps & CAP_SSL) == 0)
+        return fail(&p->found, "it offers no TLS, and its section or its group's asks for it");
+    return send_request(p, fd, &g) &&
+           (tls_meet(context_of(p), fd, deadline_us, found, &why) || fail(&p->found, why.text));
+}
+
+static bool meet_server(struct probe *p, struct tls_fingerprint *found)
+{
+    uint64_t deadline_us = clock_us() + p->config->settings.monitor_timeout_ms * 1000ull;
+    int fd = dial(p, deadline_us);
+    if (fd < 0)
+        return false;
+    bool met = meet(p, fd, deadline_us, found);
+    close(fd);
+    return met;
+}
+
 /* ---- with an account -------------------------------------------------------------------- */
 
 void probe_hang_up(struct probe *p)
@@ -177,10 +238,24 @@ static bool log_in(struct probe *p)
 {
     const struct settings *s = &p->config->settings;
     const struct address *to = &p->server->address;
+    const struct server_config *section = section_of(p);
+    struct tls_context *tls = context_of(p);
+    struct tls_fingerprint found;
+    struct sql_fingerprint only = { found.sha1, found.sha256 };
+    bool insists = tls_context_want(tls) >= TLS_REQUIRED;
     char host[ADDRESS_TEXT_BYTES];
     struct sql_account account = { .user = s->monitor_user,
                                    .password = s->monitor_password,
-                                   .timeout_s = whole_seconds(s->monitor_timeout_ms) };
+                                   .timeout_s = whole_seconds(s->monitor_timeout_ms),
+                                   .with_tls = tls != NULL,
+                                   .only = insists ? &only : NULL,
+                                   .tls_certificate = tls != NULL ? section->tls_certificate_path : NULL,
+                                   .tls_key = tls != NULL ? section->tls_key_path : NULL,
+                                   .tls_versions = s->tls_min_version == TLS_1_3 ? "TLSv1.3"
+                                                                                : "TLSv1.2,TLSv1.3",
+                                   .tls_ciphers = s->tls_ciphers };
+    if (insists && !meet_server(p, &found))
+        return false;
     if (to->any.sa_family == AF_UNIX) {
         account.socket = to->un.sun_path;
     } else {
@@ -190,6 +265,7 @@ static bool log_in(struct probe *p)
     }
     p->connection = sql_connect(&account);
     p->connected_as = config_take(p->config);
+    p->connected_by = tls_context_number(tls);
     if (sql_errno(p->connection) == 0) {
         struct sql_greeting g;
         sql_greeting(p->connection, &g);
@@ -207,7 +283,8 @@ static bool log_in(struct probe *p)
 static bool account_changed(const struct probe *p)
 {
     const struct settings *was = &p->connected_as->settings, *is = &p->config->settings;
-    return strcmp(was->monitor_user, is->monitor_user) != 0 ||
+    return p->connected_by != tls_context_number(context_of(p)) ||
+           strcmp(was->monitor_user, is->monitor_user) != 0 ||
            strcmp(was->monitor_password, is->monitor_password) != 0 ||
            was->monitor_timeout_ms != is->monitor_timeout_ms;
 }

@@ -102,6 +102,7 @@ struct probe {
     struct sql *connection;   /* kept open between probes                           */
     struct config *connected_as; /* whose account it was opened with: a reference      */
     bool asks_mariadb;        /* what the connection leads to                           */
+    uint64_t connected_by;    /* number of the TLS context, likewise                   */
     bool is_last;             /* close the connection and free the probe               */
     struct finding found;
     void *owner;              /* NULL: not wanted any more                             */

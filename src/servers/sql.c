@@ -20,6 +20,35 @@ void sql_start(void)
     must(mysql_library_init(0, NULL, NULL) == 0);
 }
 
+/* The library compares before it sends anything of the account. */
+static void set_only(MYSQL *m, const struct sql_fingerprint *only)
+{
+    bool is_new = MARIADB_PACKAGE_VERSION_ID >= 30400;
+    const uint8_t *sum = is_new ? only->sha256 : only->sha1;
+    char text[2 * 32 + 1];
+    for (unsigned i = 0; i < (is_new ? 32 : 20); i++)
+        snprintf(text + 2 * i, 3, "%02X", sum[i]);
+    mysql_options(m, MARIADB_OPT_TLS_PEER_FP, text);
+}
+
+static void set_tls(MYSQL *m, const struct sql_account *a)
+{
+    my_bool with = a->with_tls, verify = false;
+    mysql_options(m, MYSQL_OPT_SSL_ENFORCE, &with);
+    mysql_options(m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+    if (!with)
+        return;
+    if (a->only != NULL)
+        set_only(m, a->only);
+    if (a->tls_certificate != NULL) {
+        mysql_options(m, MYSQL_OPT_SSL_CERT, a->tls_certificate);
+        mysql_options(m, MYSQL_OPT_SSL_KEY, a->tls_key);
+    }
+    mysql_options(m, MARIADB_OPT_TLS_VERSION, a->tls_versions);
+    if (a->tls_ciphers[0] != '\0')
+        mysql_options(m, MYSQL_OPT_SSL_CIPHER, a->tls_ciphers);
+}
+
 static void set_options(MYSQL *m, unsigned timeout_s)
 {
     unsigned no = 0;
@@ -38,6 +67,7 @@ struct sql *sql_connect(const struct sql_account *a)
     struct sql *c = mem_zalloc(sizeof(*c));
     must(mysql_init(&c->handle) != NULL);
     set_options(&c->handle, a->timeout_s);
+    set_tls(&c->handle, a);
     (void)!mysql_real_connect(&c->handle, a->host, a->user, a->password, NULL, a->port, a->socket,
                               0);
     return c;

@@ -13,11 +13,19 @@
 struct sql;
 struct sql_rows;
 
+/* Of the server's certificate; the library wants the one or the other. */
+struct sql_fingerprint {
+    const uint8_t *sha1, *sha256;
+};
 struct sql_account {
     const char *host, *socket;      /* one of them NULL */
     unsigned port;
     const char *user, *password;
     unsigned timeout_s;             /* to connect, for each read and each write */
+    bool with_tls;                  /* if the server offers it ...                           */
+    const struct sql_fingerprint *only; /* ... and with this one or not at all; NULL = any   */
+    const char *tls_certificate, *tls_key; /* paths; NULL = none                             */
+    const char *tls_versions, *tls_ciphers; /* "TLSv1.3", ...; "" = the library's            */
 };
 
 /* Once, before any thread uses the rest. */

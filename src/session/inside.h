@@ -367,6 +367,25 @@ bool ask_servers(struct talk *k, const struct claim *r, const struct user_config
  * Then the session goes on with that. */
 bool account_renew(struct session *s);
 
+/* ---- login_tls.c: TLS with clients --------------------------------------------------------------------- */
+
+/* The capability to offer: CAP_SSL, or nothing. */
+uint32_t login_tls_offer(const struct session *s);
+/* The client asked for it: shake hands.  False with what it has to be told, in clear.  Parks. */
+bool login_tls_start(struct task *t, struct session *s, double deadline, struct fault *why);
+/* Does the listener insist on TLS, and the client has not got it? */
+bool login_tls_required(const struct session *s);
+/* What servers say then (always false). */
+bool login_tls_missing(const struct group_state *g, struct fault *why);
+/* May this user come in over this connection?  (REQUIRE SSL, X509, SUBJECT, ISSUER of servers) */
+bool login_tls_allows(const struct session *s, const struct user_config *u);
+/* How a client of MariaDB 11.4 or later, which has a password but no authority that it believes, sees that
+ * nobody stands between us: 0x01 and in hex SHA256(what a server stores of the password, scramble of the
+ * greeting, SHA256 of our certificate), as the text of the OK.  Its length, 0 without TLS. */
+enum { TLS_PROOF_BYTES = 66 };
+size_t login_tls_proof(const struct session *s, const uint8_t scramble[SCRAMBLE_BYTES],
+                       struct bytes password_hash, char out[TLS_PROOF_BYTES]);
+
 /* ---- pins.c ------------------------------------------------------------------------------------ */
 
 struct pin_table;

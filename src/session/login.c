@@ -47,6 +47,7 @@ static uint64_t greet(struct talk *k, const struct group_state *g, struct fault 
     };
     if (known && g->is_mariadb)   /* that bit would say "I am MySQL" */
         greeting.caps &= ~CAP_LONG_PASSWORD;
+    greeting.caps |= login_tls_offer(s);
     memcpy(greeting.scramble, k->scramble, sizeof k->scramble);
     greeting_write(&s->client.out, &k->seq, &greeting);
     return talk_flush(k, why) ? greeting.caps : 0;
@@ -269,15 +270,22 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     return ok;
 }
 
-static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, struct fault *why)
+static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, bool with_proof,
+                    struct fault *why)
 {
     struct session *s = k->s;
+    char proof[TLS_PROOF_BYTES];
     struct ok ok = { .status = STATUS_AUTOCOMMIT };
     struct buf track = { 0 };
-    if (schema.len > 0 && !is_mariadb && (s->caps & CAP_SESSION_TRACK) != 0) {
+    if (schema.len > 0 && (s->caps & CAP_SESSION_TRACK) != 0) {
         track_write(&track, TRACK_SCHEMA, schema);
         ok.track = buf_bytes(&track);
         ok.status |= STATUS_SESSION_STATE_CHANGED;
+    }
+    const struct secret *secret = &s->user->secret;
+    if (is_mariadb && with_proof && secret->has_password && (secret->forms & KNOWN_SHA1_TWICE) != 0) {
+        struct bytes stored = bytes_of(secret->sha1_twice, sizeof secret->sha1_twice);
+        ok.info = bytes_of(proof, login_tls_proof(s, k->scramble, stored, proof));
     }
     ok_write(&s->client.out, &k->seq, &ok, 0x00, s->caps);
     buf_release(&track);
@@ -329,6 +337,10 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     begin_state(s, r->collation, g);
     if (!hold_back(k, r->user, why) || !identify(k, r, u, &account, why))
         return false;
+    if (!login_tls_allows(s, u)) {
+        account_drop(account);
+        return deny(s, r->user, r->offer.token.len > 0 || r->offer.is_change, why);
+    }
     s->account = account;
     s->user = u;
     session_address(s, &from);
@@ -336,25 +348,51 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     if (!enter_quota(s, u, account, why) || !accept_charset(r->collation, g, why))
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
-    return enter_schema(k, schema, why) && welcome(k, schema, g != NULL && g->is_mariadb, why);
+    bool is_mariadb = g != NULL && g->is_mariadb;
+    bool with_proof = k->by_native && !r->offer.is_change;
+    return enter_schema(k, schema, why) && welcome(k, schema, is_mariadb, with_proof, why);
 }
 
-static bool read_login(struct talk *k, uint64_t offered, struct login *l, struct fault *why)
+static bool bad_handshake(struct fault *why)
+{
+    return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
+}
+
+/* The client's packet; after a handshake the one within TLS.  MySQL wants the collation in both to be
+ * the same, and looks at no other field. */
+static bool read_login(struct talk *k, uint64_t offered, const struct group_state *g, struct login *l,
+                       struct fault *why)
 {
     struct bytes payload;
     k->s->caps = CAP_PROTOCOL_41; /* a refusal has its SQLSTATE */
     if (!talk_read(k, &payload, why))
+        return false;
+    bool wants_tls = login_wants_tls(payload, offered);
+    uint8_t collation = wants_tls ? payload.data[8] : 0;
+    if (wants_tls &&
+        (!login_tls_start(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why)))
         return false;
     if (!login_read(payload, offered, l, why)) {
         /* 1043 Bad handshake, as servers say */
         why->blame = BLAME_POLICY;
         return false;
     }
-    if (l->is_ssl_request)
-        return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
+    if (l->is_ssl_request || (wants_tls && !(g != NULL && g->is_mariadb) && l->collation != collation))
+        return bad_handshake(why);
     k->s->caps = k->caps = l->caps;
     k->s->multi_statements = (l->caps & CAP_MULTI_STATEMENTS) != 0;
     return true;
+}
+
+/* MariaDB before 11.4 does not tell a client without TLS why. */
+static bool check_transport(struct talk *k, const struct login *l, const struct group_state *g,
+                            struct fault *why)
+{
+    if (!login_tls_required(k->s))
+        return true;
+    if (g != NULL && g->is_mariadb && g->version_number < 110400)
+        return deny(k->s, l->user, l->auth.len > 0, why);
+    return login_tls_missing(g, why);
 }
 
 /* Tell the client why, give it time to read that and to close first. */
@@ -381,7 +419,7 @@ bool log_in(struct task *t, struct session *s)
     const struct group_state *g = greeting_group(s, topology);
     k.usual = usual_plugin(g);
     uint64_t offered = greet(&k, g, &why);
-    bool ok = offered != 0 && read_login(&k, offered, &l, &why);
+    bool ok = offered != 0 && read_login(&k, offered, g, &l, &why) && check_transport(&k, &l, g, &why);
     if (ok) {
         struct claim r = { .user = l.user, .schema = l.schema, .collation = l.collation,
                            .offer = { .plugin = l.plugin, .token = l.auth } };

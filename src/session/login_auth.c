@@ -242,6 +242,7 @@ bool check_password(struct talk *k, const struct offer *offer, struct proof *p, 
     if (must_switch && !switch_to(k, plugin, nonce, &token, why))
         return false;
     p->was_empty = is_empty(token);
+    k->by_native = plugin == AUTH_NATIVE;
     switch (plugin) {
     case AUTH_NATIVE:
         prove_native(k, token, p);

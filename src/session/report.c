@@ -30,6 +30,11 @@ static void copy_session(const struct session *s, struct session_row *row, uint6
     };
     session_host(s, host);
     str_copy(row->host, sizeof row->host, bytes_str(host));
+    struct tls_facts tls;
+    if (stream_tls(&s->client, &tls)) {
+        str_copy(row->tls, sizeof row->tls, bytes_str(tls.version));
+        str_copy(row->cipher, sizeof row->cipher, bytes_str(tls.cipher));
+    }
     if (s->state != NULL)
         str_copy(row->schema, sizeof row->schema, s->state->schema);
     if (s->user != NULL) {

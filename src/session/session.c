@@ -108,7 +108,7 @@ static void free_session(struct session *s)
     count_add(&worker_counters(w)->bytes_from_clients, s->client.received);
     gauge_add(&worker_counters(w)->sessions, -1);
     atomic_fetch_sub_explicit(&ss->count, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(s->door_open, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&s->door->open, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&ss->shared->open, 1, memory_order_relaxed);
     list_leave(&s->all);
     id_drop(s);
@@ -251,8 +251,8 @@ static bool follow_config(struct session *s)
     return true;
 }
 
-/* Is there something to serve?  Unless the loop has just said so, the socket is only asked if it
- * had more than was taken: otherwise the loop will tell. */
+/* Is there something to serve?  Unless the loop has just said so, the stream is only asked if it
+ * may have more than was taken: otherwise the loop will tell. */
 static bool has_arrived(struct session *s, bool loop_says_so)
 {
     if (buf_len(&s->client.in) > 0)
@@ -349,7 +349,7 @@ static void serve_login(struct task *t, void *arg)
         end_session(s);
         return;
     }
-    if (buf_len(&s->client.in) > 0) {   /* a command came along with the login */
+    if (has_arrived(s, false)) {        /* a command came along with the login */
         move(s, SESSION_BUSY);
         serve(t, s);
     } else {
@@ -378,7 +378,7 @@ static void on_client(struct worker *w, struct mail *mail)
     s->home = ss;
     s->phase = SESSION_LOGIN;
     s->listener_group = m->group;
-    s->door_open = m->door_open;
+    s->door = m->door;
     id_take(s);
     s->config = config_take(worker_config(w));
     s->status = STATUS_AUTOCOMMIT;

@@ -30,13 +30,19 @@ struct sessions_shared {
 void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *rsa);
 void sessions_shared_release(struct sessions_shared *shared);
 
+/* What a listener's sessions need of it; lives until the process ends. */
+struct session_door {
+    const char *listener;         /* its name in the configuration                        */
+    atomic_uint open;             /* sessions that came through it                        */
+};
+
 /* An accepted client on its way to a worker (MAIL_CLIENT); the acceptor has raised
  * shared->open, the session lowers it when it ends. */
 struct client_mail {
     struct mail mail;
     int fd;
     int group;                    /* of the listener, -1: the user's */
-    atomic_uint *door_open;       /* sessions of its listener: raised as well */
+    struct session_door *door;    /* of its listener: `open` is raised as well */
 };
 
 enum session_phase {
@@ -95,7 +101,7 @@ struct session {
     struct account *account;      /* counted; NULL before the login                       */
     struct state *state;          /* counted                                              */
     struct backend *lease;        /* held                                                 */
-    atomic_uint *door_open;       /* its listener's count                                 */
+    struct session_door *door;    /* its listener's                                       */
     struct session_more *more;    /* rare things; NULL until needed                       */
     uint64_t since_us;            /* of the phase                                         */
     uint64_t digest;              /* of the statement served last                         */
@@ -156,9 +162,10 @@ struct talk {
     struct stream *client;
     const struct rsa_key *rsa;
     double deadline;
-    uint32_t caps;                /* agreed with the client, once it has spoken           */
+    uint64_t caps;                /* agreed with the client, once it has spoken           */
     enum auth_plugin usual;       /* of the greeting                                      */
     uint8_t seq;                  /* of our next packet                                   */
+    bool by_native;               /* the password was proven with mysql_native_password   */
     uint8_t scramble[SCRAMBLE_BYTES]; /* of the greeting                                   */
 };
 /* Read the client's next packet into the task's arena.  Parks. */
@@ -207,6 +214,7 @@ struct session_row {
     const char *command;          /* COM_* it serves or served last, as SHOW PROCESSLIST says */
     uint64_t since_us;            /* in this phase, a duration                            */
     uint64_t digest;              /* of the statement it serves or served last            */
+    char tls[12], cipher[48];     /* "TLSv1.3", ...; "" = in clear                        */
     char server[65];              /* of the backend it holds; "" = none                   */
     uint32_t server_thread;
     uint32_t pins;

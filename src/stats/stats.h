@@ -44,6 +44,9 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(logins_refused, "logins refused because too many of a slowed address waited")  \
     X(logins_at_servers, "logins for which the servers were asked about the account") \
     X(logins_aborted, "clients that left or broke the protocol before logging in")   \
+    X(tls_from_clients, "TLS handshakes with clients that succeeded")                \
+    X(tls_from_clients_resumed, "of those, that went on with an earlier session")    \
+    X(tls_from_clients_failed, "TLS handshakes with clients that failed")            \
     X(commands, "commands served")                                                   \
     X(commands_primary, "commands sent to a primary")                                \
     X(commands_replica, "commands sent to a replica")                                \
@@ -56,6 +59,9 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(backends_failed, "connections to servers that could not be made")              \
     X(accounts_refused, "logins that servers refused because of the account")        \
     X(backends_closed, "connections to servers closed")                              \
+    X(tls_to_servers, "TLS handshakes with servers that succeeded")                  \
+    X(tls_to_servers_resumed, "of those, that went on with an earlier session")      \
+    X(tls_to_servers_failed, "TLS handshakes with servers that failed")              \
     X(backends_lost, "connections to servers that died")                             \
     X(backends_reset, "connections to servers reset before another session")         \
     X(leases, "times a session leased a connection to a server")                     \

@@ -129,7 +129,7 @@ static void a_key_with_a_pass_phrase_is_refused_and_asks_nobody(void **state)
                              NULL, NULL);
     char *locked = pem_text(bio);
     terms.key = bytes_str(locked);
-    refused(&terms, TLS_PART_KEY, "");
+    refused(&terms, TLS_PART_KEY, "pass phrase");
     mem_free(locked);
 }
 

@@ -977,7 +977,7 @@ struct thread {
     int fd;
     double seconds;
     bool ok;
-    uint8_t sha1[20];
+    struct tls_fingerprint found;
     struct fault why;
 };
 
@@ -985,7 +985,7 @@ static void *meet_there(void *arg)
 {
     struct thread *th = arg;
     uint64_t deadline_us = clock_us() + (uint64_t)(th->seconds * 1e6);
-    th->ok = tls_meet(th->context, th->fd, deadline_us, th->sha1, &th->why);
+    th->ok = tls_meet(th->context, th->fd, deadline_us, &th->found, &th->why);
     close(th->fd);
     return NULL;
 }
@@ -995,7 +995,7 @@ static void meet_a_thread(struct task *t)
     struct stream st;
     struct fault why = FAULT_NONE;
     pthread_t thread;
-    uint8_t wanted[20];
+    struct tls_fingerprint wanted;
     struct tls_terms c = calling(TLS_VERIFY_IDENTITY, "db.test");
     c.ca = bytes_str(ca.certificate);
     struct thread th = { .context = get(&c), .seconds = 10 };
@@ -1006,8 +1006,9 @@ static void meet_a_thread(struct task *t)
     assert_false(stream_need(t, &st, 1, after(t, 10), &why));
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(th.ok);
-    assert_int_equal(X509_digest(server.x, EVP_sha1(), wanted, NULL), 1);
-    assert_memory_equal(th.sha1, wanted, sizeof wanted);
+    assert_int_equal(X509_digest(server.x, EVP_sha1(), wanted.sha1, NULL), 1);
+    assert_int_equal(X509_digest(server.x, EVP_sha256(), wanted.sha256, NULL), 1);
+    assert_memory_equal(&th.found, &wanted, sizeof wanted);
     stream_close(&st);
     th.seconds = 0.05; /* nobody answers */
     th.fd = open_stream(t, &st);
