@@ -228,7 +228,7 @@ bool login_read(struct bytes payload, uint64_t offered, struct login *out, struc
         claimed |= (uint64_t)extended << 32;
     out->caps = claimed & offered;
     if (cursor_left(&c) == 0) {
-        out->is_ssl_request = out->caps & CAP_SSL;
+        out->is_ssl_request = claimed & CAP_SSL;
         return out->is_ssl_request || bad_handshake(why);
     }
 
@@ -243,12 +243,10 @@ bool login_read(struct bytes payload, uint64_t offered, struct login *out, struc
     return !c.bad || bad_handshake(why);
 }
 
-bool login_wants_tls(struct bytes payload, uint64_t offered)
+bool login_asks_for_tls(struct bytes payload, uint64_t offered, struct login *out)
 {
-    struct cursor c = cursor_of(payload);
-    uint32_t claimed = read_u32(&c);
-    return payload.len >= LOGIN_FIXED_BYTES && !c.bad &&
-           (claimed & offered & CAP_SSL) != 0 && (claimed & CAP_PROTOCOL_41) != 0;
+    struct bytes fixed = bytes_of(payload.data, MIN(payload.len, (size_t)LOGIN_FIXED_BYTES));
+    return login_read(fixed, offered, out, NULL) && (out->caps & CAP_SSL) != 0;
 }
 
 static void write_login_auth(struct buf *out, uint64_t caps, struct bytes auth)

@@ -242,16 +242,17 @@ struct login {
     uint64_t caps;
     uint32_t max_packet;
     uint8_t collation;
-    bool is_ssl_request;      /* only the fixed part came                         */
+    bool is_ssl_request;      /* only the fixed part came, with the flag for TLS,
+                                 offered or not                                   */
     struct bytes user, auth, schema, plugin;
     struct bytes attributes;  /* the key/value block, raw; at most 64 KiB         */
 };
 /* `offered` are the capabilities of our greeting: what the client claims beyond
  * them is taken out of out->caps.  A client without PROTOCOL_41 is refused (1043). */
 bool login_read(struct bytes payload, uint64_t offered, struct login *out, struct fault *why);
-/* Does the first packet ask for TLS?  Servers go by the flag, whatever else is in the packet, and
- * read all of it again after the handshake. */
-bool login_wants_tls(struct bytes payload, uint64_t offered);
+/* Does the first packet ask for TLS?  Then `out` has its fixed part.  Servers go by the flag,
+ * whatever else is in the packet, and read all of it again after the handshake. */
+bool login_asks_for_tls(struct bytes payload, uint64_t offered, struct login *out);
 void login_write(struct buf *out, uint8_t *seq, const struct login *l);
 
 /* COM_CHANGE_USER: payload without the command byte; caps are the session's. */

@@ -144,7 +144,7 @@ bool visitor_login(struct task *t, struct visitor *v, struct fault *why)
     greet(v, caps);
     struct talk k = talk_with(t, v);
     bool ok = talk_flush(&k, why) && talk_read(&k, &payload, why) &&
-              (!login_wants_tls(payload, caps) || start_tls(&k, v, &payload, why));
+              (!login_asks_for_tls(payload, caps, &l) || start_tls(&k, v, &payload, why));
     v->seq = k.seq;
     if (!ok || !login_read(payload, caps, &l, why))
         return false;

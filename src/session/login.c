@@ -365,21 +365,22 @@ static bool read_login(struct talk *k, uint64_t offered, const struct group_stat
 {
     struct bytes payload;
     k->s->caps = CAP_PROTOCOL_41; /* a refusal has its SQLSTATE */
+    struct login first;
     if (!talk_read(k, &payload, why))
         return false;
-    bool wants_tls = login_wants_tls(payload, offered);
-    uint8_t collation = wants_tls ? payload.data[8] : 0;
-    if (wants_tls &&
-        (!login_tls_start(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why)))
+    bool asks = login_asks_for_tls(payload, offered, &first);
+    k->s->caps = asks ? first.caps : 0; /* for what it may have to be told */
+    if (asks && (!login_tls_start(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why)))
         return false;
     if (!login_read(payload, offered, l, why)) {
         /* 1043 Bad handshake, as servers say */
         why->blame = BLAME_POLICY;
         return false;
     }
-    if (l->is_ssl_request || (wants_tls && !(g != NULL && g->is_mariadb) && l->collation != collation))
-        return bad_handshake(why);
+    bool is_mariadb = g != NULL && g->is_mariadb;
     k->s->caps = k->caps = l->caps;
+    if (l->is_ssl_request || (asks && !is_mariadb && l->collation != first.collation))
+        return bad_handshake(why);
     k->s->multi_statements = (l->caps & CAP_MULTI_STATEMENTS) != 0;
     return true;
 }

@@ -20,6 +20,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
+from certificates import Authority                                         # noqa: E402
 from servers import APP, Cluster, MariaDB, MariaDB118, MySQL                # noqa: E402
 from volvox import Volvox, binary, settings_for                             # noqa: E402
 from wire import Client                                                     # noqa: E402
@@ -190,6 +191,12 @@ def start_cluster():
     yield start
     for cluster in clusters:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Who signs certificates for the tests."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

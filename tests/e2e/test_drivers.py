@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from conftest import DIRECT
 from servers import APP, CACHE
+from volvox import Volvox, settings_for
 
 pytestmark = pytest.mark.all_kinds
 
@@ -15,11 +17,39 @@ DRIVERS = pathlib.Path(__file__).resolve().parent / "drivers"
 MYSQL2_VERSION = "3.11.0"
 
 
-def run(argv, place, **more):
+@pytest.fixture(scope="module")
+def in_tls(authority):
+    """in_tls(place) -> a Volvox in front of the same servers, with a certificate of `authority`."""
+    started = {}
+
+    def get(place):
+        if place.kind not in started:
+            shown = authority.issue("volvox.test", ["127.0.0.1"])
+            settings = settings_for(place.cluster, tls_certificate=shown.certificate, tls_key=shown.key)
+            settings["listener main"]["tls"] = "required"
+            started[place.kind] = Volvox(settings).start()
+        return started[place.kind]
+
+    yield get
+    for volvox in started.values():
+        volvox.stop()
+
+
+@pytest.fixture(params=["clear", "tls"])
+def way(request, place, authority, in_tls):
+    """The port to connect to, and what to tell the program by its environment."""
+    if request.param == "clear" or DIRECT:
+        return place.port, {}
+    return in_tls(place).port, {"VOLVOX_TLS_CA": str(authority.certificate)}
+
+
+def run(argv, way, **more):
     """The program must say ok, in front of this place."""
-    arguments = ["127.0.0.1", str(place.port), *APP, "shop"]
+    port, told = way
+    arguments = ["127.0.0.1", str(port), *APP, "shop"]
+    env = dict(os.environ, **told, **more)
     done = subprocess.run([str(a) for a in [*argv, *arguments]], stdout=subprocess.PIPE, timeout=60,
-                          stderr=subprocess.STDOUT, text=True, **more)
+                          stderr=subprocess.STDOUT, text=True, env=env)
     assert (done.returncode, done.stdout.strip()) == (0, "ok"), done.stdout
 
 
@@ -29,23 +59,23 @@ def needs(program):
 
 
 @pytest.mark.parametrize("module", ["pymysql", "MySQLdb"])
-def test_python(place, module):
+def test_python(way, module):
     found = subprocess.run([sys.executable, "-c", f"import {module}"], stderr=subprocess.DEVNULL)
     if found.returncode != 0:
         pytest.skip(f"no {module} here")
-    run([sys.executable, DRIVERS / "driver_python.py", module], place)
+    run([sys.executable, DRIVERS / "driver_python.py", module], way)
 
 
-def test_php_pdo(place):
+def test_php_pdo(way):
     needs("php")
-    run(["php", DRIVERS / "driver.php"], place)
+    run(["php", DRIVERS / "driver.php"], way)
 
 
-def test_perl_dbd_mariadb(place):
+def test_perl_dbd_mariadb(way):
     needs("perl")
     if subprocess.run(["perl", "-MDBD::MariaDB", "-e1"], stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("no DBD::MariaDB here")
-    run(["perl", DRIVERS / "driver.pl"], place)
+    run(["perl", DRIVERS / "driver.pl"], way)
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +89,15 @@ def compile_with(argv, env=None):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_c_client(place, built):
+def test_the_c_client(way, built):
     program = built / "driver_c"
     if not program.exists():
         flags = subprocess.check_output(["pkg-config", "--cflags", "--libs", "libmariadb"], text=True).split()
         compile_with(["cc", "-Wall", "-o", program, DRIVERS / "driver.c", *flags])
-    run([program], place)
+    run([program], way)
 
 
-def test_go(place, built):
+def test_go(way, built):
     needs("go")
     sources = pathlib.Path("/usr/share/gocode/src/github.com/go-sql-driver/mysql")
     if not sources.is_dir():
@@ -78,7 +108,7 @@ def test_go(place, built):
         env = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off", GOFLAGS="",
                    GOCACHE=str(CACHE / "go"))
         compile_with(["go", "build", "-o", program, DRIVERS / "driver.go"], env)
-    run([program], place)
+    run([program], way)
 
 
 @pytest.fixture(scope="module")
@@ -98,5 +128,5 @@ def mysql2():
     return directory / "node_modules"
 
 
-def test_node_mysql2(place, mysql2):
-    run(["node", DRIVERS / "driver.js"], place, env=dict(os.environ, NODE_PATH=str(mysql2)))
+def test_node_mysql2(way, mysql2):
+    run(["node", "--no-deprecation", DRIVERS / "driver.js"], way, NODE_PATH=str(mysql2))

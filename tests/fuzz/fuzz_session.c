@@ -320,7 +320,7 @@ struct client {
     bool closed;                  /* by Volvox */
 };
 
-static void arrive(struct client *c, atomic_uint *door)
+static void arrive(struct client *c, struct session_door *door)
 {
     int ends[2];
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
@@ -329,8 +329,8 @@ static void arrive(struct client *c, atomic_uint *door)
     m->mail.kind = MAIL_CLIENT;
     m->fd = ends[1];
     m->group = -1;
-    m->door_open = door;
-    atomic_fetch_add(door, 1);
+    m->door = door;
+    atomic_fetch_add(&door->open, 1);
     atomic_fetch_add(&shared.open, 1);
     must(worker_post(worker, &m->mail));
 }
@@ -367,18 +367,18 @@ static void settle(struct client *c)
         quiet = turn(c) ? 0 : quiet + 1;
 }
 
-static bool is_over(const atomic_uint *door)
+static bool is_over(const struct session_door *door)
 {
     struct task_figures tasks;
     unsigned open = 0;
     worker_task_figures(worker, &tasks);
     for (unsigned i = 0; i < SERVERS; i++)
         open += atomic_load(&states[i].server->open);
-    return sessions_count(worker) == 0 && tasks.running == 0 && open == 0 && atomic_load(door) == 0;
+    return sessions_count(worker) == 0 && tasks.running == 0 && open == 0 && atomic_load(&door->open) == 0;
 }
 
 /* Everybody has left: what still waits has a deadline, the longest is that of a goodbye. */
-static void must_end(const atomic_uint *door)
+static void must_end(const struct session_door *door)
 {
     for (unsigned i = 0; !is_over(door); i++) {
         must(i < 8000);
@@ -437,7 +437,7 @@ static void play(struct client *c, unsigned kind, struct bytes data)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct client client;
-    atomic_uint door = 0;
+    struct session_door door = { .listener = "main" };
     if (size < 1 || size > INPUT_MOST)
         return 0;
     if (worker == NULL)

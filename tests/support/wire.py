@@ -9,6 +9,7 @@ Drivers hide what a proxy must get right, so tests that look at packets speak fo
 import dataclasses
 import hashlib
 import socket
+import ssl
 import struct
 
 from compressed import Compressed
@@ -408,13 +409,24 @@ def read_greeting(payload):
     return Greeting(version, thread_id, salt, caps, charset, status, plugin, payload)
 
 
+def trusting(certificate=None, key=None, version=None):
+    """A TLS context that believes every server; with a client's certificate, in one version."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate, key)
+    if version:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
 class Client(Packets):
     """Logs in at once unless told not to (login=False: only the greeting was read; greet=False:
-    not even that).  `prelude` is sent before anything else."""
+    not even that).  `prelude` is sent before anything else.  `tls`: True or a context."""
 
     def __init__(self, port, user="app", password="app-secret", db=None, caps=MODERN, charset=45,
                  attributes=None, plugin=None, login=True, greet=True, host="127.0.0.1", timeout=10,
-                 receive_buffer=None, prelude=b""):
+                 receive_buffer=None, prelude=b"", tls=None):
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -424,18 +436,20 @@ class Client(Packets):
         try:
             sock.connect((host, port))
             sock.sendall(prelude)
-            self._begin(user, password, db, caps, charset, attributes, plugin, greet, login)
+            self._begin(user, password, db, caps, charset, attributes, plugin, greet, login, tls)
         except BaseException:
             sock.close()
             raise
 
-    def _begin(self, user, password, db, caps, charset, attributes, plugin, greet, login):
+    def _begin(self, user, password, db, caps, charset, attributes, plugin, greet, login, tls):
         self.user, self.password = user.encode(), password.encode()
         self.db, self.caps, self.charset = db, caps, charset
         self.attributes, self.plugin = attributes, plugin
         self.used_rsa = False
         if greet:
             self.read_greeting()
+        if tls and greet:
+            self.start_tls(None if tls is True else tls)
         if login and greet:
             self.login_ok = self.login()
 
@@ -443,6 +457,25 @@ class Client(Packets):
 
     def read_greeting(self):
         self.greeting = read_greeting(self.recv())
+
+    def ssl_request(self, caps=None, charset=None):
+        """The first part of a login, which asks for TLS."""
+        caps = (self.caps if caps is None else caps) | SSL
+        if caps >> 32:
+            caps &= ~LONG_PASSWORD
+        return struct.pack("<IIB19xI", caps & 0xFFFFFFFF, 1 << 30,
+                           (self.charset if charset is None else charset) & 255, caps >> 32)
+
+    def start_tls(self, context=None, behind=b"", **request):
+        """Ask for TLS and shake hands; `behind` follows the request in clear."""
+        data, self.seq = frames(self.seq, self.ssl_request(**request))
+        self.send_raw(data + behind)
+        self.sock = (context or trusting()).wrap_socket(self.sock)
+        self.caps |= SSL
+
+    @property
+    def in_tls(self):
+        return isinstance(self.sock, ssl.SSLSocket)
 
     def login_payload(self, token=None, plugin=None):
         plugin = plugin or self.plugin or self.greeting.plugin
@@ -504,6 +537,8 @@ class Client(Packets):
                 scramble = r.rest().rstrip(b"\0")
                 self.switched_to = plugin
                 self.send(token_for(plugin, self.password, scramble))
+            elif packet == b"\x01\x04" and self.in_tls:
+                self.send(self.password + b"\0")
             elif packet == b"\x01\x04":
                 self.send(b"\x02")
                 key = self.recv()

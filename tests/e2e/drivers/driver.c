@@ -88,8 +88,15 @@ int main(int argc, char **argv)
 {
     check(argc == 6, "arguments");
     db = mysql_init(NULL);
+    const char *ca = getenv("VOLVOX_TLS_CA");
+    if (ca != NULL) {
+        my_bool yes = 1;
+        mysql_options(db, MYSQL_OPT_SSL_CA, ca);
+        mysql_options(db, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
+    }
     check(mysql_real_connect(db, argv[1], argv[3], argv[4], argv[5], (unsigned)atoi(argv[2]), NULL,
                              CLIENT_MULTI_STATEMENTS) != NULL, "connect");
+    check((mysql_get_ssl_cipher(db) != NULL) == (ca != NULL), "TLS as asked for");
     expect("select 1 + 1", "2");
     run("create temporary table t_c (id int primary key auto_increment, name varchar(50), n int)");
     insert_rows();

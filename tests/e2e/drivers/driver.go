@@ -2,6 +2,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
 	"fmt"
 	"os"
@@ -68,6 +70,14 @@ func talk(dsn, table string) {
 func main() {
 	host, port, user, password, name := os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5]
 	dsn := fmt.Sprintf("%s:%s@tcp(%s:%s)/%s?charset=utf8mb4", user, password, host, port, name)
+	if ca := os.Getenv("VOLVOX_TLS_CA"); ca != "" {
+		pem, err := os.ReadFile(ca)
+		check(err, "the authority's certificate")
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		check(mysql.RegisterTLSConfig("volvox", &tls.Config{RootCAs: roots, ServerName: host}), "TLS")
+		dsn += "&tls=volvox"
+	}
 	talk(dsn, "t_go_server")
 	talk(dsn+"&interpolateParams=true", "t_go_text")
 	fmt.Println("ok")

@@ -10,11 +10,13 @@ function check($claim, $what)
     }
 }
 
+$ca = getenv("VOLVOX_TLS_CA");
+$tls = $ca ? [PDO::MYSQL_ATTR_SSL_CA => $ca, PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT => true] : [];
 foreach ([false, true] as $emulated) {
     $pdo = new PDO("mysql:host=$host;port=$port;dbname=$db;charset=utf8mb4", $user, $password, [
         PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION,
         PDO::ATTR_EMULATE_PREPARES => $emulated,
-    ]);
+    ] + $tls);
     check($pdo->query("select 1 + 1")->fetchColumn() == 2, "a query");
 
     $pdo->exec("create temporary table t_php (id int primary key auto_increment, name varchar(50), n int)");

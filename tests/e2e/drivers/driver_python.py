@@ -1,5 +1,6 @@
 """PyMySQL or mysqlclient, by the name given: DB-API only, so one program serves both."""
 import importlib
+import os
 import sys
 
 module, host, port, user, password, db = sys.argv[1:7]
@@ -17,6 +18,8 @@ def value(cursor, sql, args=None):
 
 
 where = dict(host=host, port=int(port), user=user, passwd=password, db=db, charset="utf8mb4")
+if "VOLVOX_TLS_CA" in os.environ:
+    where["ssl"] = {"ca": os.environ["VOLVOX_TLS_CA"]}
 connection = driver.connect(**where)
 c = connection.cursor()
 check(value(c, "select 1 + 1") == 2, "a query")

@@ -265,8 +265,30 @@ static void the_short_form_asks_for_tls(void **state)
     assert_int_equal(payload_of(&out).len, 32);
     assert_true(login_read(payload_of(&out), CAP_SSL, &got, &why));
     assert_true(got.is_ssl_request);
-    assert_false(login_read(payload_of(&out), 0, &got, &why));
-    assert_int_equal(why.code, ER_HANDSHAKE_ERROR);
+    assert_true(login_asks_for_tls(payload_of(&out), CAP_SSL, &got));
+    /* Who was not offered TLS asks for it all the same. */
+    assert_true(login_read(payload_of(&out), 0, &got, &why));
+    assert_true(got.is_ssl_request);
+    assert_false(login_asks_for_tls(payload_of(&out), 0, &got));
+    buf_release(&out);
+}
+
+static void the_flag_asks_for_tls_whatever_follows(void **state)
+{
+    (void)state;
+    struct login l = a_login(CAP_SSL), got;
+    struct buf out = { 0 };
+    uint8_t seq = 1;
+    l.collation = 8;
+    login_write(&out, &seq, &l);
+    struct bytes whole = payload_of(&out);
+    assert_true(login_asks_for_tls(whole, UINT32_MAX, &got));
+    assert_int_equal(got.collation, 8);
+    assert_int_equal(got.caps & CAP_SSL, CAP_SSL);
+    assert_int_equal(got.user.len, 0);
+    assert_false(login_asks_for_tls(whole, ~CAP_SSL, &got));
+    assert_false(login_asks_for_tls(bytes_of(whole.data, 31), UINT32_MAX, &got));
+    assert_false(login_asks_for_tls(BYTES_NONE, UINT32_MAX, &got));
     buf_release(&out);
 }
 
@@ -404,6 +426,7 @@ int main(void)
         cmocka_unit_test(logins_come_back_in_every_form),
         cmocka_unit_test(logins_that_servers_accepted_are_read),
         cmocka_unit_test(the_short_form_asks_for_tls),
+        cmocka_unit_test(the_flag_asks_for_tls_whatever_follows),
         cmocka_unit_test(capabilities_that_were_not_offered_do_not_count),
         cmocka_unit_test(clients_older_than_4_1_are_refused),
         cmocka_unit_test(attributes_are_at_most_64_kib),
