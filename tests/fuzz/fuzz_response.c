@@ -103,7 +103,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    1);
     r.tells_definitions = choices[1] & 32;
     r.seq_shift = choices[3];
-    r.tells_columns = (choices[1] & 4) != 0;
     tell(&whole, &r, data, size, 0);
     tell(&pieces, &r, data, size, 1u + choices[2]);
     must(whole.count == pieces.count && whole.end == pieces.end && whole.rows == pieces.rows);
