@@ -54,7 +54,8 @@ static uint16_t expect_status(const struct relay *x)
     const struct statement *st = &x->cmd->st;
     bool runs = x->cmd->code != COM_STMT_PREPARE;
     bool more = runs && (st->verb == VERB_CALL || (st->effects & EFFECT_MULTI) != 0);
-    return (uint16_t)(more ? x->s->status | STATUS_MORE_RESULTS : x->s->status & ~STATUS_MORE_RESULTS);
+    /* the other flags were about the statement before: its cursor, for instance */
+    return (uint16_t)((x->s->status & STATUS_LASTING) | (more ? STATUS_MORE_RESULTS : 0));
 }
 
 static void insert_eof(struct relay *x, uint8_t seq)
