@@ -66,8 +66,7 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
         if (!cmd->whole)
             return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
                              "volvox: query attributes may have at most %zu bytes", cmd->head_len);
-        why->blame = BLAME_POLICY;
-        return false;
+        return malformed_command(s, why);
     }
     statement_read(command_text(cmd), &s->mode, &cmd->st);
     if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)

@@ -106,6 +106,7 @@ struct command {
     struct statement st;          /* what it is, as the router reads it                   */
     struct stmt *stmt;            /* EXECUTE, FETCH, ...                                  */
     struct bytes rewritten;       /* the text that the server gets, if not the client's: own_id.c */
+    struct bytes stripped;        /* to be sent instead of `wire`: without query attributes */
     bool has_own_id;              /* what comes back may show that                        */
     bool (*answer)(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 };

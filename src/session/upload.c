@@ -119,19 +119,23 @@ static bool strip_attributes(struct task *t, struct session *s, struct command *
 {
     size_t removed = cmd->text_at - 1;
     struct bytes text = cmd->has_own_id ? cmd->rewritten : command_text(cmd);
-    size_t len = cmd->has_own_id ? 1 + text.len : cmd->wire_len - FRAME_HEADER - removed;
-    uint32_t first_frame = cmd->has_own_id ? (uint32_t)len : cmd->first_frame - (uint32_t)removed;
     if (cmd->first_frame == FRAME_MAX)
         return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
                          "volvox: more than 16 MiB with query attributes, which server %s does not know",
                          s->lease->server->name);
-    uint8_t *wire = arena_alloc(task_arena(t), FRAME_HEADER + len);
-    frame_set_header(wire, first_frame, 0);
+    uint8_t *wire = arena_alloc(task_arena(t), FRAME_HEADER + 1 + text.len);
+    size_t frame = cmd->has_own_id ? 1 + text.len : cmd->first_frame - removed;
+    frame_set_header(wire, (uint32_t)frame, 0);
     wire[FRAME_HEADER] = cmd->code;
     if (text.len > 0)
         memcpy(wire + FRAME_HEADER + 1, text.data, text.len);
-    cmd->wire = bytes_of(wire, FRAME_HEADER + len);
+    cmd->stripped = bytes_of(wire, FRAME_HEADER + 1 + text.len);
     return true;
+}
+
+static struct bytes what_to_send(const struct command *cmd)
+{
+    return cmd->stripped.len > 0 ? cmd->stripped : cmd->wire;
 }
 
 bool command_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
@@ -140,8 +144,7 @@ bool command_ready(struct task *t, struct session *s, struct command *cmd, struc
         return stmt_ready(t, s, cmd, why);
     if (cmd->code != COM_QUERY || (s->caps & CAP_QUERY_ATTRIBUTES) == 0)
         return true;
-    /* (at a second attempt it may have been another server's) */
-    cmd->wire = bytes_of(cmd->head - FRAME_HEADER, cmd->wire_len);
+    cmd->stripped = BYTES_NONE;   /* another server may have needed it */
     return (s->lease->caps & CAP_QUERY_ATTRIBUTES) != 0 || strip_attributes(t, s, cmd, why);
 }
 
@@ -153,7 +156,7 @@ static bool send_long(struct task *t, struct session *s, struct command *cmd, st
         out->drained = send_reframed(t, s, cmd, &out->why);
         return out->drained;
     }
-    if (!stream_put(t, to, cmd->wire, stall_deadline(t), &out->why))
+    if (!stream_put(t, to, what_to_send(cmd), stall_deadline(t), &out->why))
         return false;
     buf_skip(&s->client.in, cmd->wire_len);
     out->drained = send_rest(t, s, cmd, &out->why);
@@ -164,7 +167,7 @@ bool send_command(struct task *t, struct session *s, struct command *cmd, struct
 {
     struct stream *to = &s->lease->stream;
     uint64_t sent_before = to->sent;
-    bool ok = cmd->whole ? stream_put(t, to, cmd->wire, stall_deadline(t), &out->why)
+    bool ok = cmd->whole ? stream_put(t, to, what_to_send(cmd), stall_deadline(t), &out->why)
                          : send_long(t, s, cmd, out);
     ok = ok && stream_flush(t, to, stall_deadline(t), &out->why);
     out->sent |= to->sent > sent_before;
