@@ -240,14 +240,12 @@ static bool understand_reset(struct session *s, struct command *cmd)
 static bool may_execute_bulk(const struct session *s, const struct command *cmd, struct fault *why)
 {
     struct cursor c = cursor_of(bytes_of(cmd->head, cmd->head_len));
-    read_bytes(&c, 1 + 4); /* command, id */
-    uint16_t flags = read_u16(&c);
+    read_bytes(&c, 1 + 4 + 2);    /* command, id, flags */
     if (!s->mode.is_mariadb)
         return fault_set(why, BLAME_POLICY, ER_UNKNOWN_COM, "Unknown command");
     if (c.bad)
-        return fault_set(why, BLAME_POLICY, ER_MALFORMED_PACKET, "Malformed communication packet");
-    bool wants_unit_results = (flags & BULK_UNIT_RESULTS) != 0;
-    if ((s->caps & CAP_BULK) == 0 || (wants_unit_results && (s->caps & CAP_BULK_UNIT_RESULTS) == 0))
+        return malformed_command(s, why);
+    if ((s->caps & CAP_BULK) == 0)
         return fault_set(why, BLAME_POLICY, 1295,
                          "This command is not supported in the prepared statement protocol yet");
     return true;
@@ -453,11 +451,8 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
     if (bs == NULL && !prepare_there(t, s, st, &bs, why))
         return false;
     bool executes = cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_BULK_EXECUTE;
-    if (executes && !bind_types(t, s, cmd, bs, why)) {
-        if (why->blame == BLAME_CLIENT)
-            why->blame = BLAME_POLICY;
-        return false;
-    }
+    if (executes && !bind_types(t, s, cmd, bs, why))
+        return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
     if (cmd->code == COM_STMT_SEND_LONG_DATA)
         set_long_data(s, st, true);
     /* `wire` lies in client.in or in the arena: ours to write to */

@@ -1,5 +1,6 @@
 """Protocol extensions of both families: a client sees what it would see on a connection to the server
 itself, whoever shares its server connection, and also where that speaks less."""
+import contextlib
 import itertools
 import struct
 import subprocess
@@ -24,6 +25,14 @@ PLAIN = BASE | MULTI_STATEMENTS | DEPRECATE_EOF
 EOFS = BASE | MULTI_STATEMENTS
 LAST = Statement(LAST_PREPARED, [], [], 0)
 unique = itertools.count(1)
+
+
+@pytest.fixture(params=["mariadb", "mariadb-11.8"])
+def maria(request, places):
+    """What this family does in a later version as well."""
+    found = places(request.param)
+    yield found
+    found.check()
 
 
 @pytest.fixture
@@ -131,14 +140,14 @@ TYPED = ("create table if not exists test.typed (id int primary key, i inet6, u 
 
 
 @pytest.mark.parametrize("shape", MARIADB_SHAPES)
-def test_answers_of_mariadb_are_the_same_byte_for_byte(mariadb, shape):
+def test_answers_of_mariadb_are_the_same_byte_for_byte(maria, shape):
     caps = MARIADB_SHAPES[shape]
-    mariadb.primary.query(TYPED)
-    mariadb.primary.query("replace test.typed (id, i, u, j, v) values "
-                          "(1, '::1', '123e4567-e89b-12d3-a456-426655440000', '{}', 'x')")
-    mariadb.cluster.sync()
+    maria.primary.query(TYPED)
+    maria.primary.query("replace test.typed (id, i, u, j, v) values "
+                        "(1, '::1', '123e4567-e89b-12d3-a456-426655440000', '{}', 'x')")
+    maria.cluster.sync()
     n = next(unique)
-    with mariadb.client(db="shop", caps=caps) as ours, mariadb.direct(db="shop", caps=caps) as theirs:
+    with maria.client(db="shop", caps=caps) as ours, maria.direct(db="shop", caps=caps) as theirs:
         for sql in ("select 1", "select * from test.typed", "select * from items where id = 0", "do 1",
                     "select 1; select i, j from test.typed; do 1", "call two_results()", "selekt",
                     f"select {', '.join(['1'] * 300)}"):
@@ -237,6 +246,19 @@ def test_definitions_survive_another_connection(one):
         for v in ("third", "fourth", 5, "sixth"):
             expected = v if isinstance(v, int) else v.encode()
             assert c.execute(s, [v], types=v != "fourth").rows == [[expected]]
+
+
+def test_an_eof_does_not_tell_of_the_cursor_before(place):
+    """That before many rows is sent when their end has not been seen yet."""
+    with place.client(db="shop", caps=EOFS) as c:
+        s, t = c.prepare("select id from items"), c.prepare("select ? as x")
+        c.execute(s, cursor=1)
+        c.fetch(s, 1)
+        for x, n in ((5, 1), ("x" * (3 << 20), 1)):
+            assert len(c.execute(t, [x]).rows) == n
+        assert c.execute(s, cursor=1).rows == []
+        big = c.query("select repeat('x', 3000000) union all select 'y'")
+        assert [len(r[0]) for r in big.rows] == [3000000, 1]
 
 
 @pytest.mark.parametrize("caps", [PLAIN | MARIADB, EOFS | MARIADB], ids=["", "with EOF packets"])
@@ -451,25 +473,31 @@ def test_types_are_put_in_with_empty_names(fake):
 
 # ---- bulk execution -----------------------------------------------------------------------------------
 
-@pytest.fixture
-def bulk(mariadb):
+@contextlib.contextmanager
+def bulk_tables(place):
     """A table, a client through Volvox and one of the server, both to run the same."""
-    for which in ("ours", "theirs"):
-        mariadb.primary.query(f"create or replace table test.bulk_{which} (id int primary key "
-                              "auto_increment, name longblob default 'unset', n int unique)")
-    with mariadb.client(db="test", caps=PLAIN | MARIADB) as ours, \
-            mariadb.direct(db="test", caps=PLAIN | MARIADB) as theirs:
-        yield mariadb, ours, theirs
-    mariadb.primary.query("drop table test.bulk_ours, test.bulk_theirs")
+    for which in ("our", "dir"):
+        place.primary.query(f"create or replace table test.bulk_{which} (id int primary key "
+                            "auto_increment, name longblob default 'unset', n int unique)")
+    with place.client(db="test", caps=PLAIN | MARIADB) as ours, \
+            place.direct(db="test", caps=PLAIN | MARIADB) as theirs:
+        yield place, ours, theirs
+    place.primary.query("drop table test.bulk_our, test.bulk_dir")
+
+
+@pytest.fixture
+def bulk(maria):
+    with bulk_tables(maria) as made:
+        yield made
 
 
 def both(ours, theirs, sql):
-    return [c.prepare(sql.format(f"bulk_{which}")) for c, which in ((ours, "ours"), (theirs, "theirs"))]
+    return [c.prepare(sql.format(f"bulk_{which}")) for c, which in ((ours, "our"), (theirs, "dir"))]
 
 
 def same_bulk(statements, ours, theirs, rows, **more):
     got, want = (outcome(c.bulk, s, rows, **more) for s, c in zip(statements, (ours, theirs)))
-    assert str(got).replace("bulk_ours", "bulk_theirs") == str(want)
+    assert str(got).replace("bulk_our", "bulk_dir") == str(want)
     return got
 
 
@@ -483,7 +511,7 @@ def on_primary(client, sql):
 
 def contents(ours, theirs):
     got, want = (on_primary(c, f"select id, name, n from bulk_{w} order by id")
-                 for c, w in ((ours, "ours"), (theirs, "theirs")))
+                 for c, w in ((ours, "our"), (theirs, "dir")))
     assert got == want
     return got
 
@@ -512,7 +540,7 @@ def test_a_row_that_fails_stops_the_rest_as_on_the_server(bulk):
 
 def test_defaults_and_ignored_values_keep_their_indicators(bulk):
     _, *c = bulk
-    for x, which in zip(c, ("ours", "theirs")):
+    for x, which in zip(c, ("our", "dir")):
         s = x.prepare(f"insert into bulk_{which} (name, n) values (?, ?)")
         x.command(COM_STMT_BULK_EXECUTE, struct.pack("<IH", s.id, 128) + b"\xfd\0\x08\0"
                   + b"\2" + b"\0" + struct.pack("<q", 1) + b"\0\1x" + b"\1")
@@ -564,20 +592,21 @@ def sized(payload_bytes, types):
 
 
 @pytest.mark.parametrize("size", [FULL - 1, FULL, FULL + 1, 2 * FULL, 20 << 20])
-def test_a_bulk_of_any_length_streams_through(bulk, size):
-    _, ours, _ = bulk
-    s = ours.prepare("insert into bulk_ours (name) values (?)")
-    rows = sized(size, True)
-    assert len(ours.bulk_payload(s, rows)) + 1 == size
-    assert ours.bulk(s, rows).affected == 1
+def test_a_bulk_of_any_length_streams_through(mariadb, size):
     # Another session's types are in force on the connection: ours must be put in.
-    with Client(ours.sock.getpeername()[1], db="test", caps=PLAIN | MARIADB) as other:
-        t = other.prepare("insert into bulk_ours (name) values (?)")
+    with bulk_tables(mariadb) as (_, ours, _), \
+            mariadb.client(db="test", caps=PLAIN | MARIADB) as other:
+        s = ours.prepare("insert into bulk_our (name) values (?)")
+        rows = sized(size, True)
+        assert len(ours.bulk_payload(s, rows)) + 1 == size
+        assert ours.bulk(s, rows).affected == 1
+        t = other.prepare("insert into bulk_our (name) values (?)")
         assert other.bulk(t, [[5], [6]]).affected == 2
         rows = sized(size, False)
         assert ours.bulk(s, rows, types=False).affected == 1
-    assert on_primary(ours, "select length(name), md5(name) = md5(repeat('x', length(name))) "
-                            "from bulk_ours where length(name) > 10 order by id")[-1] == [b"%d" % len(rows[0][0]), b"1"]
+        assert on_primary(ours, "select length(name), md5(name) = md5(repeat('x', length(name))) "
+                                "from bulk_our where length(name) > 10 order by id")[-1] == [
+            b"%d" % len(rows[0][0]), b"1"]
 
 
 def test_what_cannot_be_executed_in_bulk_fails_as_on_the_server(mariadb):
@@ -607,7 +636,26 @@ def test_a_client_that_did_not_ask_for_bulk_has_none(place):
         assert errors[0][0] == (1295 if place.family == "mariadb" else 1047)
 
 
-def test_results_of_each_row_come_as_a_result_set(fake):
+@pytest.mark.parametrize("caps", [PLAIN | MARIADB | UNIT_RESULTS, EOFS | MARIADB | UNIT_RESULTS, PLAIN | MARIADB,
+                                  PLAIN | BULK], ids=["", "with EOF packets", "not asked for", "and nothing else"])
+def test_results_of_each_row_are_the_same_byte_for_byte(bulk, caps):
+    """Before 11.5 servers refuse it, later ones don't mind whether it was negotiated."""
+    place = bulk[0]
+    with place.client(db="test", caps=caps) as ours, place.direct(db="test", caps=caps) as theirs:
+        c = (ours, theirs)
+        for sql, rows in (("insert into {} (n) values (?)", [[1], [2], [None]]),
+                          ("insert into {} (n) values (?)", [[1], [2]]),
+                          ("insert into {} (n) values (?) returning n", [[7], [8]]),
+                          ("update {} set name = 'x' where n = ?", [[1], [99]]),
+                          ("delete from {} where n = ?", [[1], [99]])):
+            s = both(*c, sql)
+            for _ in range(2):
+                got, want = (heard(x, x.bulk, st, rows, flags=BULK_UNIT_RESULTS) for x, st in zip(c, s))
+                assert [(seq, p.replace(b"bulk_our", b"bulk_dir")) for seq, p in got] == want, sql
+        contents(*c)
+
+
+def test_a_result_set_of_row_results_is_passed(fake):
     f = fake(MARIADB | UNIT_RESULTS)
     f.answers = {COM_STMT_PREPARE: packets(b"\0" + struct.pack("<IHHBH", 5, 0, 1, 0, 0), definition(b"?")),
                  COM_STMT_BULK_EXECUTE: packets(b"\2", column_payload(b"Id", 8), column_payload(b"Affected_rows", 3),
@@ -617,9 +665,6 @@ def test_results_of_each_row_come_as_a_result_set(fake):
         r = c.bulk(s, [["a"]], flags=BULK_UNIT_RESULTS)
         assert r.rows == [[77, 1]]
         assert f.said[-1] == (COM_STMT_BULK_EXECUTE, struct.pack("<IH", 5, 0xC0) + b"\xfd\0\0\1a")
-    with f.client(BULK) as c:
-        s = c.prepare("insert into t values (?)")
-        assert error_of(c.bulk, s, [["a"]], flags=BULK_UNIT_RESULTS)[0] == 1295
 
 
 def test_the_c_client_binds_arrays(mariadb, tmp_path):
@@ -666,7 +711,7 @@ def test_a_bulk_is_prepared_and_executed_in_one_send(bulk):
     _, *c = bulk
     got = [prepare_and(x, f"insert into bulk_{which} (name) values (?)", COM_STMT_BULK_EXECUTE,
                        x.bulk_payload(LAST, [["a"], ["b"], [None]]))
-           for x, which in zip(c, ("ours", "theirs"))]
+           for x, which in zip(c, ("our", "dir"))]
     assert got[0] == got[1] and got[0][1][0][1] == 3
     got = [prepare_and(x, "insert into nowhere values (?)", COM_STMT_BULK_EXECUTE,
                        x.bulk_payload(LAST, [["a"]])) for x in c]
@@ -772,6 +817,7 @@ def test_answers_with_optional_metadata_are_the_same_byte_for_byte(mysql, caps):
 def test_metadata_left_out_is_a_sessions_own(mysql):
     """It is restored wherever the session goes, and others are not bothered."""
     caps = MODERN | OPTIONAL_METADATA
+    mysql.primary.query("create table if not exists test.numbered (id int primary key auto_increment)")
     with mysql.client(db="shop", caps=caps) as a, mysql.client(db="shop", caps=caps) as b, \
             mysql.client(db="shop") as c:
         a.query("set resultset_metadata = none")
@@ -782,9 +828,8 @@ def test_metadata_left_out_is_a_sessions_own(mysql):
                 assert (r.rows, r.has_definitions) == ([[b"1", b"apple"]], definitions)
             a.query("set names latin1")           # after which we ask for the collation
             a.query("set names utf8mb4")
-            a.query("insert into items (name) values ('short-lived')")
+            a.query("insert into test.numbered values ()")
             assert int(a.query("select last_insert_id()").value()) > 0
-            a.query("delete from items where name = 'short-lived'")
         assert error_of(c.query, "set resultset_metadata = none") == (
             3640, "HY000", "The client doesn't support optional metadata transfer")
 
@@ -842,6 +887,15 @@ def test_the_text_behind_attributes_is_what_counts(place):
         assert {c.execute(s, x="y").rows[0][0] for _ in range(10)} <= {1, *place.readers}
         code, _, text = error_of(c.query, "kill 999999", x="y")
         assert code == 1094
+
+
+def test_attributes_and_the_clients_own_id_go_together(mysql):
+    """The text is another one then, with the same attributes in front."""
+    with mysql.client(caps=MODERN | QUERY_ATTRIBUTES) as c:
+        for more in ({}, {"x": "value", "y": 5}):
+            r = c.query("select connection_id(), connection_id() as again", **more)
+            assert r.rows == [[b"%d" % c.greeting.thread_id] * 2]
+            assert [x.name for x in r.columns] == [b"connection_id()", b"again"]
 
 
 def test_malformed_attributes_are_refused_as_by_the_server(mysql):

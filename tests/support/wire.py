@@ -752,10 +752,10 @@ class Client(Packets):
         return self._one_result(False)
 
     def read_result(self, binary=False, statement=None):
-        """With a statement, definitions that are left out are those that it had before."""
+        """With a statement, definitions of its result that are left out are those that it had before."""
         first = last = self._one_result(binary, statement)
         while last.status & STATUS_MORE:
-            last = self._one_result(binary, statement)
+            last = self._one_result(binary)
             first.more.append(last)
         return first
 
