@@ -99,6 +99,61 @@ static void extended_capabilities_unset_bit_0_as_mariadb_does(void **state)
     buf_release(&out);
 }
 
+/* What servers of all ages and their imitators send. */
+static void greetings_of_all_ages_are_read(void **state)
+{
+#define FRONT(version)                                                                             \
+    "\x0A" version "\0"                                                                            \
+    "\4\3\2\1"                                                                                     \
+    "12345678"                                                                                     \
+    "\0"
+#define SECOND "90abcdefghij"
+    static const struct {
+        struct bytes payload;
+        uint64_t caps;
+        const char *plugin;
+    } cases[] = {
+        /* MySQL 5.0: no length of the scramble, no plugin */
+        { BYTES_LITERAL(FRONT("5.0.96") "\x2c\xa2\x08\2\0"
+                                        "\0\0\0\0\0\0\0\0\0\0\0\0\0" SECOND "\0"),
+          0xa22c, "mysql_native_password" },
+        /* MySQL 5.5.8: the plugin's name ends with the packet */
+        { BYTES_LITERAL(FRONT("5.5.8") "\xff\xf7\x08\2\0"
+                                       "\x0f\x80\x15\0\0\0\0\0\0\0\0\0\0" SECOND "\0"
+                                       "mysql_native_password"),
+          0x800ff7ff, "mysql_native_password" },
+        /* MariaDB 10.1: progress reports had bit 29, and bit 0 is set: nothing extended */
+        { BYTES_LITERAL(FRONT("5.5.5-10.1.48-MariaDB") "\xff\xf7\x08\2\0"
+                                                       "\x3f\xa0\x15\0\0\0\0\0\0\0\0\0\0" SECOND
+                                                       "\0"
+                                                       "mysql_native_password\0"),
+          0xa03ff7ff, "mysql_native_password" },
+        /* MariaDB 10.2: the first with extended ones */
+        { BYTES_LITERAL(FRONT("5.5.5-10.2.44-MariaDB") "\xfe\xf7\x08\2\0"
+                                                       "\xff\x81\x15\0\0\0\0\0\0\7\0\0\0" SECOND
+                                                       "\0"
+                                                       "mysql_native_password\0"),
+          0x781fff7fe, "mysql_native_password" },
+        /* a longer scramble, of which 20 bytes count */
+        { BYTES_LITERAL(FRONT("8.0") "\xff\xff\x08\2\0"
+                                     "\xff\xcf\x19\0\0\0\0\0\0\0\0\0\0" SECOND "klmn\0"
+                                     "caching_sha2_password\0"),
+          0xcfffffff, "caching_sha2_password" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct greeting g;
+        struct fault why = FAULT_NONE;
+        struct bytes exact = exact_copy(cases[i].payload);
+        assert_true(greeting_read(exact, &g, &why));
+        assert_int_equal(g.caps, cases[i].caps);
+        assert_int_equal(g.thread_id, 0x01020304);
+        assert_text(g.plugin, cases[i].plugin);
+        assert_memory_equal(g.scramble, "1234567890abcdefghij", SCRAMBLE_BYTES);
+        exact_free(exact);
+    }
+}
+
 static void a_greeting_without_plugin_means_the_native_one(void **state)
 {
     (void)state;
@@ -155,7 +210,8 @@ static void versions_are_numbers(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_int_equal(version_number(bytes_str(cases[i].version), cases[i].mariadb), cases[i].number);
+        assert_int_equal(version_number(bytes_str(cases[i].version), cases[i].mariadb),
+                         cases[i].number);
 }
 
 static void scrambles_have_no_nul_and_no_dollar_and_differ(void **state)
@@ -419,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_refusal_in_place_of_a_greeting_keeps_its_number),
         cmocka_unit_test(servers_of_another_protocol_are_refused),
         cmocka_unit_test(extended_capabilities_unset_bit_0_as_mariadb_does),
+        cmocka_unit_test(greetings_of_all_ages_are_read),
         cmocka_unit_test(a_greeting_without_plugin_means_the_native_one),
         cmocka_unit_test(mariadb_is_told_by_its_version),
         cmocka_unit_test(versions_are_numbers),
