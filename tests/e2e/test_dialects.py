@@ -126,6 +126,37 @@ def test_what_was_not_offered_is_not_agreed(place):
         assert c.query("select 1, 'x'").rows == [[b"1", b"x"]]
 
 
+def end_of_login(port, whole, cut):
+    """What comes of a login packet of so many bytes (beyond its end: of zeroes)."""
+    db, attributes = whole
+    with Client(port, db=db, attributes=attributes, caps=PLAIN | MARIADB, login=False) as c:
+        payload = c.login_payload()
+        c.send(payload[:cut] + bytes(max(0, cut - len(payload))))
+        try:
+            return len(payload), c.finish_login(c.greeting.scramble)
+        except ServerError as e:
+            return len(payload), e.args
+
+
+@pytest.mark.parametrize("whole", [(None, {"a": "b"}), ("shop", {"a": "b"}), (None, None)],
+                         ids=["attributes", "schema and attributes", "neither"])
+def test_a_login_packet_of_any_length_is_taken_as_by_the_server(place, whole):
+    place.primary.query("set global max_connect_errors = 1000000")
+    length, _ = end_of_login(place.primary.port, whole, 0)
+    for cut in range(length + 4):
+        got, want = (end_of_login(port, whole, cut)[1] for port in (place.port, place.primary.port))
+        assert got == want, cut
+
+
+@pytest.mark.parametrize("db", [None, "shop"])
+def test_the_ok_of_a_login_tells_of_the_schema_as_the_servers_does(place, db):
+    with place.client(db=db) as ours, place.direct(db=db) as theirs:
+        assert ours.login_ok == theirs.login_ok
+        for other in ("", "test"):
+            assert ours.change_user(*APP, other) == theirs.change_user(*APP, other)
+            assert ours.query("select database()").rows == theirs.query("select database()").rows
+
+
 MARIADB_SHAPES = {
     "all": PLAIN | MARIADB,
     "all, with EOF packets": EOFS | MARIADB,
