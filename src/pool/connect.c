@@ -191,6 +191,11 @@ static size_t tracking_sql(const struct backend *be, const struct state *s, char
                   be->reports_vaguely ? first_of_their_kind
                   : be->is_mariadb    ? ""
                                       : ",@@session.session_track_gtids=OWN_GTID");
+    /* MariaDB forgets with a reset what these flags have done. */
+    for (size_t i = 0; be->is_mariadb && i < ARRAY_LEN(flag_defaults); i++)
+        if ((be->caps & flag_defaults[i].cap) != 0)
+            n += snprintf(out + n, size - (size_t)n, ",@@session.%s=%s", flag_defaults[i].name,
+                          flag_defaults[i].sql);
     return (size_t)n;
 }
 

@@ -22,6 +22,15 @@ struct interned *intern_get(struct intern_table *t, struct bytes key,
 void intern_take(struct interned *in);
 void intern_drop(struct interned *in);
 
+/* ---- state.c ---- */
+
+/* What a session begins with that logged in with this flag, instead of the global value. */
+struct flag_default {
+    uint64_t cap;
+    const char *name, *sql;
+};
+extern const struct flag_default flag_defaults[2];
+
 /* ---- pool.c ---- */
 
 enum { POOL_KEY_BYTES = 12 + ACCOUNT_KEY_BYTES };

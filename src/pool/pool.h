@@ -64,9 +64,10 @@ size_t state_distance(const struct state *from, const struct state *to);
 /* Is there a variable in `from` that is not in `to`? */
 bool state_undoes(const struct state *from, const struct state *to);
 /* "SET a=1,b='x'" that leads from one to the other (schema apart), and last_insert_id if
- * `insert_id` is not NULL; nothing is written when nothing differs.  Returns whether it wrote. */
-bool state_write_set(const struct state *from, const struct state *to, const uint64_t *insert_id,
-                     struct buf *sql);
+ * `insert_id` is not NULL; nothing is written when nothing differs.  `caps` are the connection's: some
+ * flags change what a session begins with.  Returns whether it wrote. */
+bool state_write_set(const struct state *from, const struct state *to, uint64_t caps,
+                     const uint64_t *insert_id, struct buf *sql);
 
 /* ---- prepared.c: texts, and their ids on a backend ---------------------------------- */
 

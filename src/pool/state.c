@@ -255,8 +255,18 @@ static bool has_a_wrong_default(struct bytes name)
            bytes_equal(name, BYTES_LITERAL("unique_checks"));
 }
 
-static void write_default(struct buf *sql, struct bytes name)
+const struct flag_default flag_defaults[2] = {
+    { CAP_IGNORE_SPACE, "sql_mode", "CONCAT_WS(',',NULLIF(@@global.sql_mode,''),'IGNORE_SPACE')" },
+    { CAP_INTERACTIVE, "wait_timeout", "@@global.interactive_timeout" },
+};
+
+static void write_default(struct buf *sql, struct bytes name, uint64_t caps)
 {
+    for (size_t i = 0; i < ARRAY_LEN(flag_defaults); i++)
+        if ((caps & flag_defaults[i].cap) != 0 && bytes_equal(name, bytes_str(flag_defaults[i].name))) {
+            buf_add(sql, bytes_str(flag_defaults[i].sql));
+            return;
+        }
     if (!has_a_wrong_default(name)) {
         buf_add(sql, BYTES_LITERAL("DEFAULT"));
         return;
@@ -265,22 +275,22 @@ static void write_default(struct buf *sql, struct bytes name)
     buf_add(sql, name);
 }
 
-static void write_assignment(struct buf *sql, struct bytes name, const struct bytes *value)
+static void write_assignment(struct buf *sql, struct bytes name, const struct bytes *value, uint64_t caps)
 {
     buf_add(sql, buf_len(sql) > 0 ? BYTES_LITERAL(",") : BYTES_LITERAL("SET "));
     buf_add(sql, BYTES_LITERAL("@@session."));
     buf_add(sql, name);
     buf_add_u8(sql, '=');
     if (value == NULL)
-        write_default(sql, name);
+        write_default(sql, name, caps);
     else if (value->len == 0 && bytes_equal(name, BYTES_LITERAL("character_set_results")))
         buf_add(sql, BYTES_LITERAL("NULL"));
     else
         write_value(sql, *value);
 }
 
-bool state_write_set(const struct state *from, const struct state *to, const uint64_t *insert_id,
-                     struct buf *sql)
+bool state_write_set(const struct state *from, const struct state *to, uint64_t caps,
+                     const uint64_t *insert_id, struct buf *sql)
 {
     static const struct bytes collation = BYTES_LITERAL("collation_connection");
     static const struct bytes charset = BYTES_LITERAL("character_set_connection");
@@ -289,17 +299,17 @@ bool state_write_set(const struct state *from, const struct state *to, const uin
         struct bytes name = d.to != NULL ? d.to->name : d.from->name;
         charset_moved |= bytes_equal(name, charset);
         collation_written |= bytes_equal(name, collation);
-        write_assignment(sql, name, d.to != NULL ? &d.to->value : NULL);
+        write_assignment(sql, name, d.to != NULL ? &d.to->value : NULL, caps);
     }
     /* Setting the character set also sets its default collation. */
     struct bytes wanted = state_value(to, collation);
     if (charset_moved && !collation_written && wanted.data != NULL)
-        write_assignment(sql, collation, &wanted);
+        write_assignment(sql, collation, &wanted, caps);
     if (insert_id != NULL) {
         char digits[24];
         int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)*insert_id);
         struct bytes value = bytes_of(digits, (size_t)n);
-        write_assignment(sql, BYTES_LITERAL("last_insert_id"), &value);
+        write_assignment(sql, BYTES_LITERAL("last_insert_id"), &value, caps);
     }
     return buf_len(sql) > 0;
 }

@@ -56,7 +56,7 @@ static bool write_restore(struct backend *be, struct state *wanted, bool enters,
         be->schema_is_old = false;
         owe(be, OWED_SCHEMA);
     }
-    if (state_write_set(be->state, wanted, insert_id, &sql)) {
+    if (state_write_set(be->state, wanted, be->caps, insert_id, &sql)) {
         backend_write(be, COM_QUERY, buf_bytes(&sql));
         owe(be, OWED_SET);
         be->undoes = state_undoes(be->state, wanted);

@@ -15,10 +15,10 @@ from test_drivers import DRIVERS, compile_with
 from volvox import settings_for
 from wire import (BASE, BULK, BULK_UNIT_RESULTS, CACHE_METADATA, COM_QUERY, COM_STMT_BULK_EXECUTE,
                   COM_STMT_EXECUTE, COM_STMT_PREPARE, COM_STMT_RESET, CONNECT_ATTRS, CONNECT_WITH_DB,
-                  DEPRECATE_EOF, DIALECTS, EXPIRED_PASSWORDS, EXTENDED_METADATA, FULL, LAST_PREPARED,
-                  LONG_DATA, MODERN, MULTI_STATEMENTS, OPTIONAL_METADATA, PARAMETER_COUNT,
-                  PLUGIN_AUTH_LENENC, PROGRESS, QUERY_ATTRIBUTES, UNIT_RESULTS, Client, ServerError,
-                  Statement, frame, lenstr, query_attributes)
+                  DEPRECATE_EOF, DIALECTS, EXPIRED_PASSWORDS, EXTENDED_METADATA, FULL, IGNORE_SPACE,
+                  INTERACTIVE, LAST_PREPARED, LONG_DATA, MODERN, MULTI_STATEMENTS, ODBC,
+                  OPTIONAL_METADATA, PARAMETER_COUNT, PLUGIN_AUTH_LENENC, PROGRESS, QUERY_ATTRIBUTES,
+                  UNIT_RESULTS, Client, ServerError, Statement, frame, lenstr, query_attributes)
 
 MARIADB = PROGRESS | BULK | EXTENDED_METADATA | CACHE_METADATA
 PLAIN = BASE | MULTI_STATEMENTS | DEPRECATE_EOF
@@ -960,6 +960,39 @@ def test_the_mysql_program_sends_attributes(attributes):
         input=f"query_attributes x hello y 5\nselect {GET}('x'), {GET}('y'), count(*) > 0 from items;\n"
               f"select {GET}('x');\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stdout.split()) == (0, ["hello", "5", "1", "NULL"]), done.stderr
+
+
+# ---- flags that change what a session begins with -------------------------------------------------------
+
+@pytest.mark.all_kinds
+@pytest.mark.parametrize("leave", ["set sql_mode = 'ANSI_QUOTES', wait_timeout = 100", "set @mine = 5"],
+                         ids=["restored", "reset"])
+def test_a_flag_of_the_login_is_in_force_whoever_was_there_before(place, start_volvox, leave):
+    """One connection, used by one after the other; MariaDB forgets these flags with a reset."""
+    for server in place.cluster.servers:
+        server.query("set global interactive_timeout = 1234")
+    volvox = start_volvox(settings_for(place.cluster, server_limit=1, workers=1))
+    flags = MODERN | IGNORE_SPACE | INTERACTIVE
+    ask = "select @@wait_timeout, count (*), @@sql_mode like '%IGNORE_SPACE%' from (select 1) x"
+    with Client(place.primary.port, caps=flags) as alone:
+        want = alone.query(ask).rows
+    assert want == [[b"1234", b"1", b"1"]]
+    for _ in range(4):
+        with Client(volvox.port, caps=flags) as c:
+            assert {tuple(c.query(ask).rows[0]) for _ in range(4)} == {tuple(want[0])}
+            assert on_primary(c, ask) == want
+            c.query(leave)
+            c.query("select 1")
+    for server in place.cluster.servers:
+        server.query("set global interactive_timeout = default")
+
+
+def test_flags_that_only_clients_mind_do_no_harm(place):
+    """IGNORE_SIGPIPE, SSL_VERIFY_SERVER_CERT, REMEMBER_OPTIONS, ODBC: servers take them and do nothing."""
+    for flag in (1 << 12, 1 << 30, 1 << 31, ODBC):
+        with place.client(db="shop", caps=PLAIN | flag) as ours, place.direct(db="shop", caps=PLAIN | flag) as theirs:
+            for sql in ("select * from items where id < 3", "select @@sql_mode, @@sql_auto_is_null"):
+                same_packets(ours, theirs, ("query", sql))
 
 
 # ---- expired passwords -----------------------------------------------------------------------------------------------

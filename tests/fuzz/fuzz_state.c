@@ -153,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     data++, size--;
     struct state *from = take_state(&data, &size, n);
     struct state *to = take_state(&data, &size, VARS_MAX);
-    bool wrote = state_write_set(from, to, NULL, &sql);
+    bool wrote = state_write_set(from, to, 0, NULL, &sql);
     must(wrote == (from != to));
     if (wrote) {
         uint8_t *exact = mem_alloc(buf_len(&sql));

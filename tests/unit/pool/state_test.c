@@ -26,11 +26,11 @@ static struct state *state_of(const char *schema, ...)
 }
 
 /* What leads from one to the other, as text; takes over both. */
-static const char *set_between(struct state *from, struct state *to, const uint64_t *insert_id)
+static const char *set_under(uint64_t caps, struct state *from, struct state *to, const uint64_t *insert_id)
 {
     static char text[1024];
     struct buf sql = { 0 };
-    bool wrote = state_write_set(from, to, insert_id, &sql);
+    bool wrote = state_write_set(from, to, caps, insert_id, &sql);
     assert_true(buf_len(&sql) < sizeof text);
     if (wrote)
         memcpy(text, buf_head(&sql), buf_len(&sql));
@@ -40,6 +40,11 @@ static const char *set_between(struct state *from, struct state *to, const uint6
     state_drop(from);
     state_drop(to);
     return text;
+}
+
+static const char *set_between(struct state *from, struct state *to, const uint64_t *insert_id)
+{
+    return set_under(0, from, to, insert_id);
 }
 
 static void drop_two(struct state *a, struct state *b)
@@ -311,6 +316,22 @@ static void to_prepare_again_without_a_schema_any_will_do(void **state)
     state_drop(s);
 }
 
+/* What DEFAULT gives is the global value, not what a session with that flag began with. */
+static void what_a_flag_did_at_login_is_done_again(void **state)
+{
+    (void)state;
+#define MODE "sql_mode", "ANSI_QUOTES"
+#define WAIT "wait_timeout", "5"
+    assert_string_equal(set_under(CAP_IGNORE_SPACE, state_of("", MODE, WAIT, NULL), state_of("", NULL), NULL),
+                        "SET @@session.sql_mode=CONCAT_WS(',',NULLIF(@@global.sql_mode,''),'IGNORE_SPACE'),"
+                        "@@session.wait_timeout=DEFAULT");
+    assert_string_equal(set_under(CAP_INTERACTIVE, state_of("", MODE, WAIT, NULL), state_of("", NULL), NULL),
+                        "SET @@session.sql_mode=DEFAULT,@@session.wait_timeout=@@global.interactive_timeout");
+    assert_string_equal(set_under(CAP_INTERACTIVE | CAP_IGNORE_SPACE, state_of("", NULL),
+                                  state_of("", WAIT, NULL), NULL),
+                        "SET @@session.wait_timeout=5");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +355,7 @@ int main(void)
         cmocka_unit_test(to_prepare_again_everything_is_as_then),
         cmocka_unit_test(to_prepare_again_autocommit_stays),
         cmocka_unit_test(to_prepare_again_without_a_schema_any_will_do),
+        cmocka_unit_test(what_a_flag_did_at_login_is_done_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
