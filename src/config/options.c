@@ -166,7 +166,7 @@ const struct option options[] = {
          "Account for the probes of all servers. It needs no privilege but REPLICATION CLIENT "
          "(MariaDB: SLAVE MONITOR), for the replicas' lag. Empty: roles come from this file only, "
          "and a server is up if it accepts a connection and greets; this is asked at most every "
-         "10s, because servers count such visits as connection errors (max_connect_errors)."),
+         "10s, because servers log such visits as denied logins (of volvox-probe)."),
     SECRET("volvox", "monitor_password", IN_SETTINGS(monitor_password),
            "Its password on the servers."),
     TEXT("volvox", "monitor_password_file", IN_SETTINGS(monitor_password_file), "", true,

@@ -1,5 +1,5 @@
 /* One probe, blocking, on a probe thread: a few questions in SQL on a connection kept open, or
- * without an account just a look at the greeting. */
+ * without an account just a look at the greeting, and a login that is denied. */
 #include "servers/inside.h"
 #include "servers/sql.h"
 
@@ -102,34 +102,75 @@ static int dial(struct probe *p, uint64_t deadline_us)
     return -1;
 }
 
-/* The payload of the first packet; false with the reason when none comes. */
-static bool receive_greeting(struct probe *p, int fd, uint64_t deadline_us, uint8_t *window,
-                             size_t size, struct bytes *payload)
+/* A conversation until the login is over. */
+struct visit {
+    int fd;
+    uint64_t deadline_us;
+    struct packet packet;     /* the last one received          */
+    struct bytes payload;     /* ... and its bytes, in `window` */
+    uint8_t window[2048];
+};
+
+/* The next packet; false with the reason when none comes. */
+static bool receive(struct visit *v, struct finding *f)
 {
-    struct packet packet;
     struct fault why = FAULT_NONE;
     size_t have = 0, need;
-    while (!packet_find(bytes_of(window, have), size - FRAME_HEADER, &packet, &need, &why)) {
-        if (need == 0 || need > size)
-            return fail(&p->found, "this is no MySQL server");
-        if (!wait_fd(fd, POLLIN, deadline_us))
-            return fail(&p->found, "no greeting came in time");
-        ssize_t n = recv(fd, window + have, size - have, 0);
+    while (!packet_find(bytes_of(v->window, have), sizeof(v->window) - FRAME_HEADER, &v->packet, &need, &why)) {
+        if (need == 0 || need > sizeof(v->window))
+            return fail(f, "this is no MySQL server");
+        if (!wait_fd(v->fd, POLLIN, v->deadline_us))
+            return fail(f, "no greeting came in time");
+        ssize_t n = recv(v->fd, v->window + have, sizeof(v->window) - have, 0);
         if (n == 0)
-            return fail(&p->found, "closed without a greeting");
+            return fail(f, "closed without a greeting");
         if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return fail(&p->found, strerror(errno));
+            return fail(f, strerror(errno));
         have += n > 0 ? (size_t)n : 0;
     }
-    *payload = bytes_of(window + FRAME_HEADER, packet.payload_len);
+    v->payload = bytes_of(v->window + FRAME_HEADER, v->packet.payload_len);
     return true;
 }
 
-static bool learn_greeting(struct finding *f, struct bytes payload)
+static void say(struct visit *v, struct buf *out)
+{
+    if (send(v->fd, buf_head(out), buf_len(out), MSG_NOSIGNAL) < 0)
+        v->deadline_us = 0; /* nothing more will come */
+    buf_skip(out, buf_len(out));
+}
+
+/* Servers count who leaves in the middle of a handshake, and after max_connect_errors of that they refuse
+ * the whole host; a login that is denied is not counted.  So let ours be denied. */
+static void finish_handshake(struct visit *v, const struct greeting *g)
+{
+    struct finding ignored;
+    struct buf out = { 0 };
+    uint8_t seq = v->packet.next_seq;
+    const struct login nobody = {
+        .caps = g->caps & (CAP_LONG_PASSWORD | CAP_PROTOCOL_41 | CAP_SECURE_CONNECTION | CAP_PLUGIN_AUTH),
+        .max_packet = 1u << 24,
+        .collation = UTF8MB4_GENERAL,
+        .user = BYTES_LITERAL("volvox-probe"),
+        .plugin = g->plugin,
+    };
+    login_write(&out, &seq, &nobody);
+    say(v, &out);
+    /* it may want other proofs first */
+    for (unsigned turns = 0; turns < 4 && receive(v, &ignored) && v->payload.len > 0; turns++) {
+        if (v->payload.data[0] == 0x00 || v->payload.data[0] == 0xFF)
+            break;
+        seq = v->packet.next_seq;
+        packet_write(&out, &seq, BYTES_NONE);
+        say(v, &out);
+    }
+    buf_release(&out);
+}
+
+static bool learn_greeting(struct finding *f, struct visit *v)
 {
     struct greeting g;
     struct fault why = FAULT_NONE;
-    if (!greeting_read(payload, &g, &why)) {
+    if (!greeting_read(v->payload, &g, &why)) {
         f->alive = shows_life(why.code);
         return fail(f, why.text);
     }
@@ -139,20 +180,19 @@ static bool learn_greeting(struct finding *f, struct bytes payload)
     f->caps = g.caps;
     f->collation = g.collation;
     f->alive = f->greeted = true;
+    finish_handshake(v, &g);
     return true;
 }
 
-static void look_at_greeting(struct probe *p)
+static void look_at_greeting(struct probe *p, unsigned timeout_ms)
 {
-    uint8_t window[2048];
-    struct bytes payload;
-    uint64_t deadline_us = clock_us() + p->config->settings.monitor_timeout_ms * 1000ull;
-    int fd = dial(p, deadline_us);
-    if (fd < 0)
+    struct visit v = { .deadline_us = clock_us() + timeout_ms * 1000ull };
+    v.fd = dial(p, v.deadline_us);
+    if (v.fd < 0)
         return;
-    if (receive_greeting(p, fd, deadline_us, window, sizeof(window), &payload))
-        learn_greeting(&p->found, payload);
-    close(fd);
+    if (receive(&v, &p->found))
+        learn_greeting(&p->found, &v);
+    close(v.fd);
 }
 
 /* ---- TLS ---------------------------------------------------------------------------------- */
@@ -226,14 +266,6 @@ void probe_hang_up(struct probe *p)
     p->connected_as = NULL;
 }
 
-/* libmariadb says "Operation now in progress" of whatever went wrong: see for ourselves. */
-static void explain_no_connection(struct probe *p)
-{
-    int fd = dial(p, clock_us() + 100000);
-    if (fd >= 0)
-        close(fd);
-}
-
 static bool log_in(struct probe *p)
 {
     const struct settings *s = &p->config->settings;
@@ -273,10 +305,13 @@ static bool log_in(struct probe *p)
         return true;
     }
     fail_sql(p, "login");
-    if (sql_errno(p->connection) == CR_NO_CONNECTION)
-        explain_no_connection(p);
-    else if (sql_errno(p->connection) == CR_METHOD_REFUSED)
-        look_at_greeting(p);
+    /* libmariadb says "Operation now in progress" of whatever went wrong: see for ourselves. */
+    if (sql_errno(p->connection) == CR_NO_CONNECTION) {
+        look_at_greeting(p, 100);
+        p->found.alive = p->found.greeted = false; /* up just now: the next probe will see */
+    } else if (sql_errno(p->connection) == CR_METHOD_REFUSED) {
+        look_at_greeting(p, p->config->settings.monitor_timeout_ms);
+    }
     return false;
 }
 
@@ -480,7 +515,7 @@ void probe_ask(struct probe *p)
         ask_with_account(p);
     } else {
         probe_hang_up(p);
-        look_at_greeting(p);
+        look_at_greeting(p, p->config->settings.monitor_timeout_ms);
     }
     uint64_t took_us = clock_us() - began_us;
     if (p->found.alive)
