@@ -7,7 +7,7 @@ import pytest
 
 from processes import wait_until
 from volvox import is_sanitized, settings_for
-from wire import COM_QUERY, FULL, Client, ServerError, frame
+from wire import COM_QUERY, FULL, LOCAL_FILES, MODERN, Client, ServerError, frame
 
 MB = 1 << 20
 
@@ -127,6 +127,23 @@ def test_a_server_that_does_not_read_stops_the_client(alone, start_volvox, relea
             with pytest.raises(TimeoutError):
                 for seq in range(6):
                     c.send_frame(seq, (b"\x03select length('" if seq == 0 else b"") .ljust(FULL, b"z"))
+        finally:
+            alone.primary.thaw()
+        c.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_take_a_local_file_stops_the_client(alone, start_volvox, release_program):
+    volvox = start_one(alone, start_volvox, release_program)
+    alone.primary.query("create table test.lines (a longtext)")
+    with Client(volvox.port, timeout=1, caps=MODERN | LOCAL_FILES) as c, Memory(volvox, release_program):
+        c.command(COM_QUERY, b"load data local infile 'f' into table test.lines")
+        assert c.recv() == b"\xfbf"
+        alone.primary.freeze()
+        try:
+            with pytest.raises(TimeoutError):
+                for seq in range(2, 8):
+                    c.send_frame(seq, b"z" * FULL)
         finally:
             alone.primary.thaw()
         c.close()

@@ -201,6 +201,28 @@ def test_an_insert_id_set_by_hand_goes_along(place, one, set_id):
         assert a.query("select last_insert_id()").value() == b"77"
 
 
+# ---- what the server is ----------------------------------------------------------------------------
+
+# (One of them is gone in each version: its error is compared too.)
+ABOUT = ["select version(), @@version, @@version_comment", "show variables like 'version%'", "select @@tx_isolation",
+         "select @@transaction_isolation", "select @@query_cache_size", "select @@default_authentication_plugin",
+         "show global variables like 'max_allowed_packet'", "select @@global.collation_server", "status",
+         "show character set like 'utf8mb4'", "show collation like 'utf8mb4_0900_ai_ci'", "show engines"]
+
+
+@pytest.mark.parametrize("sql", ABOUT)
+def test_what_is_asked_about_the_server_is_answered_by_one(place, sql):
+    def answer(client):
+        try:
+            return client.query(sql).rows
+        except ServerError as e:
+            return e.args
+
+    with place.client() as ours, place.direct() as theirs:
+        assert answer(ours) == answer(theirs)
+        assert ours.greeting.version == theirs.greeting.version
+
+
 # ---- logging in ----------------------------------------------------------------------------------
 
 CHARSETS = ("select @@character_set_client, @@character_set_connection, @@character_set_results, "
