@@ -113,15 +113,6 @@ bool charset_is_for_clients(const char *charset)
            strncmp(charset, "utf32", 5) != 0;
 }
 
-bool charset_is_tricky(struct bytes charset)
-{
-    static const char *const tricky[] = { "gbk", "sjis", "big5", "cp932", "gb18030" };
-    for (size_t i = 0; i < ARRAY_LEN(tricky); i++)
-        if (bytes_equal_nocase(charset, bytes_str(tricky[i])))
-            return true;
-    return false;
-}
-
 /* MySQL's collations of UCA 9.0 came to MariaDB with 11.4.5, and only some of them. */
 bool collation_known(unsigned id, bool is_mariadb, uint32_t version)
 {

@@ -645,9 +645,6 @@ bool collation_known(unsigned id, bool is_mariadb, uint32_t version);
 /* Can a client's text be in it?  Not with two or four bytes to each character: servers refuse a login with
  * such a collation. */
 bool charset_is_for_clients(const char *charset);
-/* Charsets whose second byte may be an ASCII character (gbk, sjis, big5, cp932, gb18030):
- * the lexer must know. */
-bool charset_is_tricky(struct bytes charset);
 
 /* ---- sqlstate.c --------------------------------------------------------------------------- */
 

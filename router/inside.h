@@ -279,6 +279,15 @@ static inline unsigned keyword_flags(enum keyword k)
     return keyword_flag_bits[k];
 }
 
+/* ---- charset.c ------------------------------------------------------------------------ */
+
+/* Of the character at p, which begins with a byte from 0x80, in a character set whose second bytes may be
+ * ASCII; 1 if it is none. */
+size_t charset_length(enum lexer_charset charset, const uint8_t *p, const uint8_t *end);
+/* Could the server see more than one token in this name, because of its bytes from 0x80?  (Of those with
+ * charset_length(): unless it was used to find the name's end.) */
+bool charset_is_in_doubt(enum lexer_charset charset, const uint8_t *from, const uint8_t *to);
+
 /* ---- comments.c -------------------------------------------------------------------- */
 
 /* The byte n further on; 0 behind the end, as the servers' buffers have it. */
@@ -402,7 +411,8 @@ enum expecting {
 
 /* One statement of the text being read. */
 struct part {
-    struct lexer lexer;           /* this and the next two are of the whole text            */
+    struct lexer lexer;           /* this and the next three are of the whole text          */
+    struct lexer_mode next_mode;  /* of the part behind this one: SET may change it         */
     struct digest *digest;
     struct hint *hint;
     struct token token;           /* the current one                                        */

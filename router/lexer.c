@@ -102,9 +102,19 @@ static enum token_kind give_punct(struct lexer *lx, struct token *out, const uin
 
 /* ---- strings and quoted names ------------------------------------------------------ */
 
-/* The first byte behind the closing quote, or NULL; p stands behind the opening one.
- * In gbk, sjis and the like a backslash or backtick can be the second half of a
+/* In gbk, sjis and the like a backslash or backtick can be the second half of a
  * character; which of them it is depends on the character set. */
+static APART const uint8_t *end_of_wide(struct lexer *lx, const uint8_t *p, uint8_t quote)
+{
+    uint8_t second = peek(lx, p, 1);
+    if (lx->mode.charset != LEXER_UNKNOWN)
+        return p + charset_length((enum lexer_charset)lx->mode.charset, p, lx->end);
+    if (second == '\\' || second == quote)
+        lx->in_doubt = true;
+    return p + 1;
+}
+
+/* The first byte behind the closing quote, or NULL; p stands behind the opening one. */
 static const uint8_t *end_of_quoted(struct lexer *lx, const uint8_t *p, uint8_t quote,
                                     bool has_escapes)
 {
@@ -118,10 +128,8 @@ static const uint8_t *end_of_quoted(struct lexer *lx, const uint8_t *p, uint8_t 
             if (p == lx->end)
                 return NULL;
             p++;
-        } else if (c >= 0x81 && lx->mode.tricky_charset) {
-            uint8_t second = peek(lx, p, 0);
-            if (second == '\\' || second == quote)
-                lx->in_doubt = true;
+        } else if (c >= 0x81 && lx->mode.charset >= LEXER_GBK) {
+            p = end_of_wide(lx, p - 1, quote);
         }
     }
     return NULL;
@@ -129,7 +137,10 @@ static const uint8_t *end_of_quoted(struct lexer *lx, const uint8_t *p, uint8_t 
 
 static const uint8_t *end_of_string(struct lexer *lx, const uint8_t *p)
 {
-    return end_of_quoted(lx, p + 1, *p, !lx->mode.no_backslash_escapes);
+    const uint8_t *to = end_of_quoted(lx, p + 1, *p, !lx->mode.no_backslash_escapes);
+    if (lx->mode.quotes_unknown && to != NULL && memchr(p, '\\', (size_t)(to - p)) != NULL)
+        lx->in_doubt = true;
+    return to;
 }
 
 /* Any of the three quotes at p; a string or a name by mode. */
@@ -141,6 +152,8 @@ static enum token_kind quoted_kind(const struct lexer *lx, uint8_t quote)
 
 static const uint8_t *end_of_any_quoted(struct lexer *lx, const uint8_t *p)
 {
+    if (*p == '"' && lx->mode.quotes_unknown)
+        lx->in_doubt = true;
     if (quoted_kind(lx, *p) == TOKEN_STRING)
         return end_of_string(lx, p);
     return end_of_quoted(lx, p + 1, *p, false);
@@ -165,38 +178,36 @@ static const uint8_t *end_of_name(const struct lexer *lx, const uint8_t *p)
     return p;
 }
 
-/* Is the byte at p a letter outside ASCII in well-formed UTF-8?  Its length, or 0. */
-static size_t utf8_length(const uint8_t *p, const uint8_t *end)
+/* The end of a name in which second bytes may look like anything. */
+static const uint8_t *end_of_wide_name(const struct lexer *lx, const uint8_t *p)
 {
-    size_t len = *p >= 0xf0 && *p < 0xf5 ? 4 : *p >= 0xe0 ? 3 : 2;
-    if (*p < 0xc2 || *p >= 0xf5 || (size_t)(end - p) < len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return len;
+    enum lexer_charset charset = (enum lexer_charset)lx->mode.charset;
+    while (p < lx->end && is_name_byte(*p))
+        p += *p >= 0x80 ? charset_length(charset, p, lx->end) : 1;
+    return p;
 }
 
-/* A word with bytes from 0x80: in latin1 one of them can be a blank (0xa0), in gbk
- * the second half of a character can look like an operator. */
-static bool word_is_doubtful(const struct lexer *lx, const uint8_t *from, const uint8_t *to)
+static bool is_wide(const struct lexer *lx)
 {
-    if (lx->mode.tricky_charset)
-        return to[-1] >= 0x81 && memchr("@[\\]^`{|}~", peek(lx, to, 0), 10) != NULL;
-    for (const uint8_t *p = from; p < to;) {
-        size_t len = *p < 0x80 ? 1 : utf8_length(p, to);
-        if (len == 0)
-            return true;
-        p += len;
-    }
-    return false;
+    return lx->mode.charset >= LEXER_GBK && lx->mode.charset <= LEXER_GB18030;
 }
 
-static APART void see_high_bytes(struct lexer *lx, const uint8_t *from, const uint8_t *to)
+/* A name from here to `to`, as far as can be told; some of its bytes are from 0x80.  Its end. */
+static APART const uint8_t *see_high_bytes(struct lexer *lx, const uint8_t *from, const uint8_t *to)
 {
-    if (word_is_doubtful(lx, from, to))
+    if (is_wide(lx))
+        return end_of_wide_name(lx, from);
+    if (charset_is_in_doubt((enum lexer_charset)lx->mode.charset, from, to))
         lx->in_doubt = true;
+    return to;
+}
+
+static bool has_high_bytes(const uint8_t *from, const uint8_t *to)
+{
+    uint8_t all = 0;
+    for (const uint8_t *p = from; p < to; p++)
+        all |= *p;
+    return (all & 0x80) != 0;
 }
 
 /* x'..', b'..' have no escapes; n'..' has. */
@@ -227,6 +238,15 @@ static inline uint64_t other_bytes(uint64_t bytes)
     return ~(letters | digits | bytes) & EACH(0x80);
 }
 
+/* A word with bytes from 0x80: no keyword. */
+static APART enum token_kind give_high_word(struct lexer *lx, struct token *out,
+                                            const uint8_t *from, const uint8_t *to)
+{
+    lx->name_end = to;
+    out->head = word_load(from, (size_t)(to - from), (size_t)(lx->end - from));
+    return give(lx, out, TOKEN_WORD, from, to);
+}
+
 /* A word from here to `p`, where `next` is: `head` is word_load() of it, `high` not 0 when it has
  * bytes from 0x80. */
 static inline enum token_kind give_word(struct lexer *lx, struct token *out, const uint8_t *from,
@@ -235,13 +255,11 @@ static inline enum token_kind give_word(struct lexer *lx, struct token *out, con
 {
     if (next == '\'' && p - from == 1 && is_string_prefix(*from) && !after_dot)
         return read_prefixed(lx, out, from);
+    if (high != 0)
+        return give_high_word(lx, out, from, see_high_bytes(lx, from, p));
     give(lx, out, TOKEN_WORD, from, p);
     out->head = head;
     lx->name_end = p;
-    if (high != 0) {
-        see_high_bytes(lx, from, p);
-        return TOKEN_WORD;
-    }
     /* A name is whatever stands directly at a dot: `for.update` are two names. */
     if (after_dot || (next == '.' && is_name_byte(peek(lx, p, 1))))
         return TOKEN_WORD;
@@ -325,9 +343,7 @@ static APART enum token_kind read_number(struct lexer *lx, struct token *out, co
     p = end_of_name(lx, p);
     if (is_based_number(from, p))
         return give(lx, out, TOKEN_NUMBER, from, p);
-    lx->name_end = p;
-    out->head = word_load(from, (size_t)(p - from), (size_t)(lx->end - from));
-    return give(lx, out, TOKEN_WORD, from, p);
+    return give_high_word(lx, out, from, has_high_bytes(from, p) ? see_high_bytes(lx, from, p) : p);
 }
 
 /* Directly behind a name a dot separates, else it can begin a number.  Behind a
@@ -341,6 +357,14 @@ static APART enum token_kind read_dot(struct lexer *lx, struct token *out, const
     return give_punct(lx, out, p, 1);
 }
 
+/* A variable's name. */
+static void see_high_name(struct lexer *lx, const uint8_t *from, const uint8_t *to)
+{
+    if (has_high_bytes(from, to) &&
+        charset_is_in_doubt((enum lexer_charset)lx->mode.charset, from, to))
+        lx->in_doubt = true;
+}
+
 /* @name, @'name', @`name`; a bare name may have dots in it. */
 static APART enum token_kind read_user_var(struct lexer *lx, struct token *out, const uint8_t *at)
 {
@@ -351,6 +375,7 @@ static APART enum token_kind read_user_var(struct lexer *lx, struct token *out, 
     }
     while (p < lx->end && (is_name_byte(*p) || *p == '.'))
         p++;
+    see_high_name(lx, at + 1, p);
     return give(lx, out, TOKEN_USER_VAR, at + 1, p);
 }
 
@@ -366,9 +391,11 @@ static APART enum token_kind read_system_var(struct lexer *lx, struct token *out
         if (p == NULL)
             return give_broken(lx, out, at);
         if (peek(lx, p, 0) != '.')
-            return give(lx, out, TOKEN_SYSTEM_VAR, from, p);
+            break;
         p++;
     }
+    see_high_name(lx, from, p);
+    return give(lx, out, TOKEN_SYSTEM_VAR, from, p);
 }
 
 /* ---- the next token ------------------------------------------------------------------- */
@@ -431,6 +458,8 @@ static APART enum token_kind read_any(struct lexer *lx, struct token *out, const
         case CLASS_PARAM:
             return give(lx, out, TOKEN_PARAM, p, p + 1);
         case CLASS_OTHER:
+            if (lx->mode.charset == LEXER_SWE7 && memchr("[\\]^{}~", *p, 7) != NULL)
+                lx->in_doubt = true;
             return give_punct(lx, out, p, 1);
         case CLASS_NUL: /* servers end the statement here, or not */
             return give_broken(lx, out, p);

@@ -18,14 +18,30 @@
 
 /* ---- lexer.c ------------------------------------------------------------------- */
 
+/* What of a character set matters here (charset.c). */
+enum lexer_charset {
+    LEXER_UTF8,                   /* bytes from 0x80 are parts of letters                    */
+    LEXER_PLAIN,                  /* ... or letters, or nothing at all                       */
+    LEXER_A0, LEXER_FF,           /* ... but for this one, which is a blank                  */
+    LEXER_SWE7,                   /* brackets and others are letters                         */
+    LEXER_GBK, LEXER_SJIS, LEXER_BIG5, LEXER_GB18030, /* second bytes may be ASCII           */
+    LEXER_UNKNOWN                 /* like any of them                                        */
+};
+/* By the server's name of it. */
+enum lexer_charset lexer_charset(struct bytes name);
+struct lexer_mode;
+/* What a value of sql_mode means here; combinations (ANSI, ORACLE) are known, too. */
+void mode_take(struct lexer_mode *mode, struct bytes sql_mode);
+
 /* How the server would read the text. */
 struct lexer_mode {
     bool ansi_quotes : 1;         /* sql_mode: "x" is an identifier                  */
-    bool no_backslash_escapes : 1;/* sql_mode: \ is an ordinary character in strings */
+    bool no_backslash_escapes : 1; /* sql_mode: \ is an ordinary character in strings */
     bool ignore_space : 1;        /* sql_mode: COUNT (*) is what COUNT(*) is          */
-    bool tricky_charset : 1;      /* gbk, sjis, big5...: second bytes may be ASCII   */
+    bool quotes_unknown : 1;      /* sql_mode is: the first two may be or not        */
+    uint8_t charset : 4;          /* enum lexer_charset of character_set_client      */
     bool is_mariadb : 1;          /* also reads M! comments and its own versions     */
-    uint32_t version : 24;        /* e.g. 101119, 90704; 0 = unknown                 */
+    uint32_t version : 20;        /* e.g. 101119, 90704; 0 = unknown                 */
 };
 
 enum token_kind {
@@ -120,6 +136,7 @@ struct statement {
     bool reads_only;              /* every part only reads tables (or nothing)           */
     bool is_broken;               /* the lexer could not read it to the end, or not for
                                      certain as this server would                        */
+    bool changes_reading;         /* a SET in it has servers read what follows it differently */
     bool only_autocommit;         /* SET autocommit = <literal>, and nothing else         */
     struct hint hint;
     uint64_t digest;              /* of the normal form: equal for statements that differ only in

@@ -39,6 +39,68 @@ static void read_value(struct part *p)
     }
 }
 
+/* ---- how the server reads what comes next -------------------------------------------------- */
+
+/* What a literal or word says, without its quotes; data is NULL if it must be worked out. */
+static struct bytes plain_value(const struct token *value)
+{
+    struct bytes text = value->text;
+    bool is_quoted = value->kind == TOKEN_STRING || value->kind == TOKEN_QUOTED_NAME;
+    if ((!is_quoted && value->kind != TOKEN_WORD) || (is_quoted && !is_quote(text.data[0])))
+        return BYTES_NONE;
+    if (is_quoted)
+        text = bytes_of(text.data + 1, text.len - 2);
+    for (size_t i = 0; i < text.len; i++) {
+        if (is_quote(text.data[i]) || text.data[i] == '\\')
+            return BYTES_NONE;
+    }
+    return text;
+}
+
+/* (LEXER_UNKNOWN for DEFAULT as well.) */
+static void take_charset(struct part *p, const struct token *value)
+{
+    struct bytes name = plain_value(value);
+    p->next_mode.charset = name.data != NULL ? lexer_charset(name) : LEXER_UNKNOWN;
+}
+
+static void take_mode(struct lexer_mode *mode, struct bytes word)
+{
+    static const char *const like_ansi[] = {
+        "ansi", "oracle", "db2", "mssql", "postgresql", "maxdb"
+    };
+    for (size_t i = 0; i < ARRAY_LEN(like_ansi); i++) {
+        if (bytes_equal_nocase(word, bytes_str(like_ansi[i])))
+            mode->ansi_quotes = mode->ignore_space = true;
+    }
+    mode->ansi_quotes |= bytes_equal_nocase(word, BYTES_LITERAL("ansi_quotes"));
+    mode->ignore_space |= bytes_equal_nocase(word, BYTES_LITERAL("ignore_space"));
+    mode->no_backslash_escapes |= bytes_equal_nocase(word, BYTES_LITERAL("no_backslash_escapes"));
+}
+
+void mode_take(struct lexer_mode *mode, struct bytes sql_mode)
+{
+    mode->quotes_unknown = mode->ansi_quotes = mode->no_backslash_escapes = mode->ignore_space =
+        false;
+    for (size_t from = 0, at = 0; at <= sql_mode.len; at++) {
+        if (at < sql_mode.len && sql_mode.data[at] != ',')
+            continue;
+        take_mode(mode, bytes_of(sql_mode.data + from, at - from));
+        from = at + 1;
+    }
+}
+
+static void take_sql_mode(struct part *p, const struct token *value)
+{
+    struct bytes list = value->kind == TOKEN_STRING ? plain_value(value) : BYTES_NONE;
+    if (list.data != NULL)
+        mode_take(&p->next_mode, list);
+    else
+        p->next_mode.quotes_unknown = true;
+}
+
+/* ---- assignments ---------------------------------------------------------------------------- */
+
 /* Only a value that certainly keeps autocommit on lets the statement run anywhere:
  * with it off, what follows must be on the primary. */
 static void read_autocommit_value(struct part *p)
@@ -53,9 +115,26 @@ static void read_autocommit_value(struct part *p)
     p->autocommits += is_single;
 }
 
+/* Behind a GLOBAL, what says nothing is global too, on some servers. */
+enum reach { REACH_SESSION, REACH_GLOBAL, REACH_UNSAID };
+
+static void note_reading(struct part *p, struct bytes name, const struct token *first,
+                         enum reach reach)
+{
+    static const struct token unknown = { .kind = TOKEN_END };
+    bool is_single = p->last.text.data == first->text.data;
+    bool is_certain =
+        is_single && (reach == REACH_SESSION || (p->effects & EFFECT_SET_GLOBAL) == 0);
+    const struct token *value = is_certain ? first : &unknown;
+    if (name_is(name, "sql_mode"))
+        take_sql_mode(p, value);
+    else if (name_is(name, "character_set_client"))
+        take_charset(p, value);
+}
+
 /* The current token is behind the name, or its first piece (blanks can stand around
  * the dots of scope.name). */
-static void read_assigned(struct part *p)
+static void read_assigned(struct part *p, enum reach reach)
 {
     while (!part_at_end(p) && !at_assign(p)) {
         if (p->token.kind != TOKEN_WORD && p->token.kind != TOKEN_QUOTED_NAME &&
@@ -68,10 +147,13 @@ static void read_assigned(struct part *p)
     if (name_is(name, "last_insert_id") || name_is(name, "identity"))
         p->effects |= EFFECT_SETS_INSERT_ID;
     part_next(p);
+    struct token first = p->token;
     if (is_autocommit)
         read_autocommit_value(p);
     else
         read_value(p);
+    if (reach != REACH_GLOBAL)
+        note_reading(p, name, &first, reach);
 }
 
 /* @@scope.name, as far as the lexer took it for one piece. */
@@ -85,10 +167,14 @@ static bool has_scope(struct bytes text, const char *scope)
 static void read_system_var(struct part *p)
 {
     struct bytes text = p->token.text;
-    if (has_scope(text, "global") || has_scope(text, "persist") || has_scope(text, "persist_only"))
+    bool is_global =
+        has_scope(text, "global") || has_scope(text, "persist") || has_scope(text, "persist_only");
+    if (is_global)
         p->effects |= EFFECT_SET_GLOBAL;
+    if (text.len > 0 && text.data[0] == '`')
+        p->in_doubt = true; /* `global`.x */
     part_next(p);
-    read_assigned(p);
+    read_assigned(p, is_global ? REACH_GLOBAL : REACH_SESSION);
 }
 
 /* SET [SESSION] TRANSACTION ...; without a scope it is for the next transaction only. */
@@ -110,13 +196,17 @@ static void read_scoped(struct part *p, bool is_session)
         return;
     }
     part_next(p);
-    read_assigned(p);
+    read_assigned(p, is_session ? REACH_SESSION : REACH_GLOBAL);
 }
 
 /* NAMES utf8mb4 COLLATE ..., CHARACTER SET utf8mb4: the servers report them. */
 static void read_charset(struct part *p)
 {
-    while (part_next(p) && p->token.punct != ',')
+    if (part_at(p, KEYWORD_CHARACTER))
+        part_next(p); /* SET */
+    part_next(p);
+    take_charset(p, &p->token);
+    for (; !part_at_end(p) && p->token.punct != ','; part_next(p))
         part_see(p);
 }
 
@@ -169,7 +259,7 @@ static void read_assignment(struct part *p)
     else if (p->token.kind != TOKEN_WORD && p->token.kind != TOKEN_QUOTED_NAME)
         p->in_doubt = true;
     part_next(p);
-    read_assigned(p);
+    read_assigned(p, REACH_UNSAID);
 }
 
 bool set_read(struct part *p)

@@ -262,6 +262,8 @@ static void read_handler(struct part *p)
 static void read_execute(struct part *p)
 {
     p->effects |= EFFECT_UNKNOWN_FUNCTION;
+    p->next_mode.quotes_unknown = true; /* what it executes may be a SET */
+    p->next_mode.charset = LEXER_UNKNOWN;
     read_as(p, VERB_PREPARE, CALLS_ALL);
 }
 
@@ -468,6 +470,13 @@ static void add_part(struct statement *st, const struct part *p, bool has_body)
         st->is_broken = true;
 }
 
+static bool same_reading(const struct lexer_mode *a, const struct lexer_mode *b)
+{
+    return a->ansi_quotes == b->ansi_quotes && a->no_backslash_escapes == b->no_backslash_escapes &&
+           a->ignore_space == b->ignore_space && a->quotes_unknown == b->quotes_unknown &&
+           a->charset == b->charset;
+}
+
 void statement_read(struct bytes sql, const struct lexer_mode *mode, struct statement *out)
 {
     *out = (struct statement){ .verb = VERB_EMPTY, .reads_only = true };
@@ -476,11 +485,15 @@ void statement_read(struct bytes sql, const struct lexer_mode *mode, struct stat
     struct part p;
     p.hint = &out->hint;
     p.digest = &digest;
+    p.next_mode = *mode;
     lexer_begin(&p.lexer, sql, mode);
     bool has_body = false, is_first = true;
     do {
+        if (!has_body) /* one with a body is read as a whole, before any of it runs */
+            p.lexer.mode = p.next_mode;
         begin_part(&p);
         if (p.token.kind != TOKEN_END && p.token.kind != TOKEN_SEMICOLON) {
+            out->changes_reading |= !same_reading(&p.lexer.mode, mode);
             read_part(&p);
             add_part(out, &p, has_body);
             has_body = has_body || p.has_body;
@@ -490,6 +503,8 @@ void statement_read(struct bytes sql, const struct lexer_mode *mode, struct stat
         is_first = false;
     } while (p.token.kind == TOKEN_SEMICOLON);
     out->digest = digest_end(&digest);
+    if (has_body && !same_reading(&p.next_mode, &p.lexer.mode))
+        out->is_broken = true; /* was that SET in the body, or behind it? */
     if (p.lexer.in_doubt || out->is_broken) {
         out->is_broken = true;
         out->reads_only = false;

@@ -14,7 +14,7 @@ void own_id_put(struct session *s, struct command *cmd)
 {
     struct arena *arena = task_arena(s->task);
     struct bytes text = command_text(cmd);
-    if (!cmd->whole || cmd->st.is_broken || s->says_own_id)
+    if (!cmd->whole || cmd->st.is_broken || cmd->st.changes_reading || s->says_own_id)
         return;
     struct bytes ours = thread_id_put(text, &s->mode, s->state->schema, s->id, arena);
     size_t front = (size_t)(text.data - cmd->head), len = front + ours.len;

@@ -11,30 +11,15 @@
 
 /* ---- state --------------------------------------------------------------------------------- */
 
-static bool has_word(struct bytes list, const char *word)
-{
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= list.len; i++)
-        if (memcmp(list.data + i, word, n) == 0 && (i == 0 || list.data[i - 1] == ',') &&
-            (i + n == list.len || list.data[i + n] == ','))
-            return true;
-    return false;
-}
-
 void session_set_state(struct session *s, struct state *state)
 {
     state_drop(s->state);
     s->state = state;
     struct bytes modes = state_value(state, BYTES_LITERAL("sql_mode"));
-    if (modes.data != NULL) {
-        s->mode.ansi_quotes = has_word(modes, "ANSI_QUOTES");
-        s->mode.no_backslash_escapes = has_word(modes, "NO_BACKSLASH_ESCAPES");
-        s->mode.ignore_space = has_word(modes, "IGNORE_SPACE");
-    }
+    if (modes.data != NULL)
+        mode_take(&s->mode, modes);
     s->has_wait_timeout = state_value(state, BYTES_LITERAL("wait_timeout")).data != NULL;
-    s->mode.ignore_space |= (s->caps & CAP_IGNORE_SPACE) != 0;
-    s->mode.tricky_charset =
-        charset_is_tricky(state_value(state, BYTES_LITERAL("character_set_client")));
+    s->mode.charset = lexer_charset(state_value(state, BYTES_LITERAL("character_set_client")));
 }
 
 /* Variables whose value says nothing about the session's state: they follow from something else

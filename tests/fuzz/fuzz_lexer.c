@@ -18,7 +18,7 @@ static struct lexer_mode mode_of(uint8_t bits)
         .ansi_quotes = (bits & 1) != 0,
         .no_backslash_escapes = (bits & 2) != 0,
         .ignore_space = (bits & 4) != 0,
-        .tricky_charset = (bits & 8) != 0,
+        .charset = (bits & 8) != 0 ? 1 + bits % LEXER_UNKNOWN : LEXER_UTF8,
         .is_mariadb = version == 101119 || (version == 0 && (bits & 16) != 0),
         .version = version,
     };

@@ -135,7 +135,7 @@ static void in_every_mode(struct bytes sql, const struct state *from, const stru
     for (unsigned bits = 0; bits < 16; bits++) {
         struct lexer_mode mode = { .ansi_quotes = (bits & 1) != 0,
                                    .no_backslash_escapes = (bits & 2) != 0,
-                                   .tricky_charset = (bits & 4) != 0,
+                                   .charset = (bits & 4) != 0 ? LEXER_GBK : LEXER_UTF8,
                                    .is_mariadb = (bits & 8) != 0,
                                    .version = (bits & 8) != 0 ? 110809 : 90704 };
         read_back(sql, &mode, from, to);

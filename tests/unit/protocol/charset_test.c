@@ -93,19 +93,6 @@ static void who_has_a_collation_is_known_by_family_and_version(void **state)
     assert_true(collation_known(255, true, 110405));
 }
 
-static void charsets_with_ascii_second_bytes_are_tricky(void **state)
-{
-    (void)state;
-    assert_true(charset_is_tricky(BYTES_LITERAL("gbk")));
-    assert_true(charset_is_tricky(BYTES_LITERAL("SJIS")));
-    assert_true(charset_is_tricky(BYTES_LITERAL("big5")));
-    assert_true(charset_is_tricky(BYTES_LITERAL("cp932")));
-    assert_true(charset_is_tricky(BYTES_LITERAL("gb18030")));
-    assert_false(charset_is_tricky(BYTES_LITERAL("utf8mb4")));
-    assert_false(charset_is_tricky(BYTES_LITERAL("gb")));
-    assert_false(charset_is_tricky(BYTES_NONE));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,7 +102,6 @@ int main(void)
         cmocka_unit_test(where_the_families_disagree_the_name_is_one_that_both_accept),
         cmocka_unit_test(every_id_finds_itself_and_every_name_something_of_that_name),
         cmocka_unit_test(who_has_a_collation_is_known_by_family_and_version),
-        cmocka_unit_test(charsets_with_ascii_second_bytes_are_tricky),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,8 +49,8 @@ static bool set_mode(struct lexer_mode *mode, const char *word)
         mode->no_backslash_escapes = true;
     else if (strcmp(word, "ignore_space") == 0)
         mode->ignore_space = true;
-    else if (strcmp(word, "tricky_charset") == 0)
-        mode->tricky_charset = true;
+    else if (strcmp(word, "quotes_unknown") == 0)
+        mode->quotes_unknown = true;
     else
         return false;
     return true;
@@ -76,6 +76,10 @@ static bool set_word(struct section *s, const char *word)
             *(bool *)((char *)s + words[i].offset) = words[i].value;
             return true;
         }
+    }
+    if (strncmp(word, "charset=", 8) == 0) {
+        s->mode.charset = lexer_charset(bytes_str(word + 8));
+        return true;
     }
     return set_mode(&s->mode, word) || set_server(s, word);
 }

@@ -1,5 +1,7 @@
 #include "router/inside.h"
 
+#include "base/str.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -177,16 +179,88 @@ static void an_unknown_version_leaves_doubt(void **state)
 static void what_a_character_set_could_change_leaves_doubt(void **state)
 {
     (void)state;
-    struct lexer_mode gbk = mysql;
-    gbk.tricky_charset = true;
-    check("'\xb1\\' a", &gbk, "! D");
-    check("'\xb1z' a", &gbk, "s:'\xb1z' w:a");
-    check("`\xb1`` a", &gbk, "! D");
-    check("a\xb1|b", &gbk, "w:a\xb1 p:| w:b D");
-    check("a\xb1", &gbk, "w:a\xb1");
+    struct lexer_mode unknown = mysql, latin1 = mysql, cp866 = mysql, swe7 = mysql, plain = mysql;
+    unknown.charset = LEXER_UNKNOWN;
+    latin1.charset = lexer_charset(BYTES_LITERAL("latin1"));
+    cp866.charset = lexer_charset(BYTES_LITERAL("CP866"));
+    swe7.charset = lexer_charset(BYTES_LITERAL("swe7"));
+    plain.charset = lexer_charset(BYTES_LITERAL("koi8r"));
+    check("'\xb1\\' a", &unknown, "! D");
+    check("'\xb1z' a", &unknown, "s:'\xb1z' w:a");
+    check("`\xb1`` a", &unknown, "! D");
+    check("a\xb1|b", &unknown, "w:a\xb1 p:| w:b D");
+    check("a\xb1", &unknown, "w:a\xb1 D");
     check("for\xa0update", &mysql, "w:for\xa0update D");
+    check("for\xc3\xa0update", &mysql, "w:for\xc3\xa0update");
+    check("for\xc3\xa0update", &latin1, "w:for\xc3\xa0update D");
+    check("f\xfcr update '\xa0'", &latin1, "w:f\xfcr k:update s:'\xa0'");
+    check("@a\xa0into", &latin1, "@:a\xa0into D");
+    check("1\xa0into", &latin1, "w:1\xa0into D");
+    check("@@a\xa0into", &latin1, "v:a\xa0into D");
+    check("into\xff", &cp866, "w:into\xff D");
+    check("into\xa0", &cp866, "w:into\xa0");
+    check("f]g", &swe7, "w:f p:] w:g D");
+    check("'f]g'", &swe7, "s:'f]g'");
+    check("for\xa0update \xff", &plain, "w:for\xa0update w:\xff");
     check("a --\x81 b", &mysql, "w:a p:- p:- w:\x81 w:b D");
     check("/*+ qb_name(`a*/ b` */ c", &mysql, "w:b ! D");
+}
+
+static void second_bytes_belong_to_the_first(void **state)
+{
+    static const struct {
+        const char *charset, *wide,
+            *narrow; /* a byte that takes a backslash along, and one that does not */
+    } charsets[] = {
+        { "gbk", "\xbf", "\xff" },  { "sjis", "\x83", "\xb1" },    { "cp932", "\xfc", "\xa0" },
+        { "big5", "\xa5", "\x9f" }, { "gb18030", "\xfe", "\xff" },
+    };
+    /* W is the wide byte, N the narrow one */
+    static const struct {
+        const char *sql, *expected;
+    } cases[] = {
+        { "'W\\' a'", "s:'W\\' w:a !" },  { "'N\\' a'", "s:'N\\' a'" },
+        { "'\\W\\' a'", "s:'\\W\\' a'" }, /* an escape takes one byte, not a character */
+        { "'W' a", "s:'W' w:a" },         /* a quote is never a second byte */
+        { "`W`` a", "q:`W`` w:a" },       { "aW|bW@c", "w:aW|bW@c" },
+        { "@aW b", "@:aW w:b D" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(charsets); i++) {
+        struct lexer_mode mode = mysql;
+        mode.charset = lexer_charset(bytes_str(charsets[i].charset));
+        for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+            char sql[32], expected[32];
+            str_copy(sql, sizeof sql, bytes_str(cases[k].sql));
+            str_copy(expected, sizeof expected, bytes_str(cases[k].expected));
+            for (size_t at = 0; at < sizeof sql; at++) {
+                sql[at] = sql[at] == 'W'   ? charsets[i].wide[0]
+                          : sql[at] == 'N' ? charsets[i].narrow[0]
+                                           : sql[at];
+                expected[at] = expected[at] == 'W'   ? charsets[i].wide[0]
+                               : expected[at] == 'N' ? charsets[i].narrow[0]
+                                                     : expected[at];
+                if (sql[at] == '\0' && expected[at] == '\0')
+                    break;
+            }
+            check(sql, &mode, expected);
+        }
+    }
+    struct lexer_mode gb18030 = mysql;
+    gb18030.charset = LEXER_GB18030;
+    check("'\x81\x30\x81\x30\\' a'", &gb18030, "s:'\x81\x30\x81\x30\\' a'");
+    check("'\x81\x30\x81\x5c' a", &gb18030, "s:'\x81\x30\x81\x5c' w:a");
+}
+
+static void with_sql_mode_unknown_quotes_leave_doubt(void **state)
+{
+    struct lexer_mode mode = mysql;
+    (void)state;
+    mode.quotes_unknown = true;
+    check("'a' \"b\"", &mode, "s:'a' s:\"b\" D");
+    check("'a' `b\\`", &mode, "s:'a' q:`b\\`");
+    check("'a\\\\' b", &mode, "s:'a\\\\' w:b D");
+    check("n'a\\n' b", &mode, "s:n'a\\n' w:b D");
 }
 
 static void a_nul_byte_ends_what_can_be_read(void **state)
@@ -236,6 +310,8 @@ int main(void)
         cmocka_unit_test(mariadb_has_versioned_comments_of_its_own),
         cmocka_unit_test(an_unknown_version_leaves_doubt),
         cmocka_unit_test(what_a_character_set_could_change_leaves_doubt),
+        cmocka_unit_test(second_bytes_belong_to_the_first),
+        cmocka_unit_test(with_sql_mode_unknown_quotes_leave_doubt),
         cmocka_unit_test(a_nul_byte_ends_what_can_be_read),
         cmocka_unit_test(a_broken_token_stays),
         cmocka_unit_test(nothing_has_no_tokens),
