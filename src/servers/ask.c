@@ -229,13 +229,12 @@ static bool send_request(struct probe *p, int fd, const struct greeting *g)
  * library to speak with nobody else. */
 static bool meet(struct probe *p, int fd, uint64_t deadline_us, struct tls_fingerprint *found)
 {
-    uint8_t window[2048];
-    struct bytes payload;
+    struct visit v = { .fd = fd, .deadline_us = deadline_us };
     struct greeting g;
     struct fault why = FAULT_NONE;
-    if (!receive_greeting(p, fd, deadline_us, window, sizeof(window), &payload))
+    if (!receive(&v, &p->found))
         return false;
-    if (!greeting_read(payload, &g, &why)) {
+    if (!greeting_read(v.payload, &g, &why)) {
         p->found.alive = shows_life(why.code);
         return fail(&p->found, why.text);
     }
