@@ -114,6 +114,7 @@ static const char *const effect_names[] = {
     "connection id",
     "set global",
     "instance lock",
+    "unreported variable",
 };
 
 void effects_print(uint32_t effects, char *out, size_t size)

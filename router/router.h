@@ -122,6 +122,8 @@ enum verb {
 #define EFFECT_SET_GLOBAL 0x02000000u    /* SET GLOBAL / PERSIST                            */
 #define EFFECT_INSTANCE_LOCK 0x04000000u /* FLUSH TABLES WITH READ LOCK, LOCK INSTANCE, BACKUP STAGE */
 
+#define EFFECT_SETS_UNREPORTED 0x08000000u /* SET @@x = ... on MariaDB, whose trackers leave it out     */
+
 enum hint_kind { HINT_NONE, HINT_PRIMARY, HINT_REPLICA, HINT_SERVER, HINT_BAD };
 struct hint {
     enum hint_kind kind;

@@ -173,6 +173,11 @@ static void read_system_var(struct part *p)
         p->effects |= EFFECT_SET_GLOBAL;
     if (text.len > 0 && text.data[0] == '`')
         p->in_doubt = true; /* `global`.x */
+    /* Without a scope (measured on 10.11): neither the variable nor a change of state is reported. */
+    if (p->lexer.mode.is_mariadb && text.len > 0 && memchr(text.data, '.', text.len) == NULL) {
+        p->effects |= EFFECT_SETS_UNREPORTED;
+        p->needs_primary = true;
+    }
     part_next(p);
     read_assigned(p, is_global ? REACH_GLOBAL : REACH_SESSION);
 }

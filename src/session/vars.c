@@ -214,6 +214,7 @@ void learn_effects(struct session *s, const struct command *cmd)
         { EFFECT_TEMP_TABLE, PIN_TEMP_TABLE },   { EFFECT_TEXT_PREPARE, PIN_TEXT_PREPARE },
         { EFFECT_RESOURCE_GROUP, PIN_RESOURCE_GROUP },
         { EFFECT_INSTANCE_LOCK, PIN_INSTANCE_LOCK },
+        { EFFECT_SETS_UNREPORTED, PIN_VARIABLE },
     };
     uint32_t pins = s->pins;
     if (cmd->code == COM_STMT_PREPARE)
