@@ -79,7 +79,9 @@ static bool refused(struct bytes payload, struct fault *why)
     struct err err;
     if (!err_read(payload, &err, why))
         return false;
-    return fault_set_state(why, BLAME_SERVER, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
+    /* a password that has expired says nothing about the server */
+    enum blame blame = err.code == ER_MUST_CHANGE_PASSWORD_LOGIN ? BLAME_POLICY : BLAME_SERVER;
+    return fault_set_state(why, blame, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
 /* The one who should have answered does not.  A server counts logins that are broken off and, after

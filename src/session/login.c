@@ -369,7 +369,7 @@ static bool read_login(struct talk *k, uint64_t offered, const struct group_stat
     if (!talk_read(k, &payload, why))
         return false;
     bool asks = login_asks_for_tls(payload, offered, &first);
-    k->s->caps = asks ? first.caps : 0; /* for what it may have to be told */
+    k->s->caps = asks ? first.caps : CAP_PROTOCOL_41; /* for what it may have to be told */
     if (asks && (!login_tls_start(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why)))
         return false;
     if (!login_read(payload, offered, l, why)) {
