@@ -9,13 +9,16 @@
  * The cuts have nothing to do with each other, but for one thing: servers throw away what
  * follows a command within its frame, and want the frame that begins a command to have number 0.
  * So each command begins a frame.  A command is a packet of number 0; in an upload numbers wrap
- * around, but then 255 went before and nobody answered.
+ * around, but then 255 went before and nobody answered.  Answers just go on counting.
  */
 #include "protocol/inside.h"
-void compressed_init(struct compressed *c, enum compression algorithm, unsigned level)
+void compressed_init(struct compressed *c, enum compression algorithm, unsigned level,
+                     bool is_client)
 {
     must(algorithm == COMPRESSION_ZLIB || algorithm == COMPRESSION_ZSTD);
-    *c = (struct compressed){ .algorithm = algorithm, .level = (uint8_t)level };
+    *c = (struct compressed){ .algorithm = algorithm,
+                              .level = (uint8_t)level,
+                              .is_client = is_client };
 }
 
 void compressed_release(struct compressed *c)
@@ -51,7 +54,7 @@ static size_t note_partial_header(struct compressed *c, struct bytes data)
     return n;
 }
 
-/* How much of the data goes into the next compressed frame; numbers it. */
+/* How much of a client's data goes into the next compressed frame; numbers it. */
 static size_t cut(struct compressed *c, struct bytes data)
 {
     size_t at = 0, limit = MIN(data.len, (size_t)COMPRESSED_PIECE);
@@ -90,7 +93,8 @@ size_t compressed_write(struct compressed *c, struct compress_tools *tools, stru
     if (!buf_reserve(out, COMPRESSED_HEADER + MIN(data.len, (size_t)COMPRESSED_PIECE), UINT32_MAX,
                      NULL))
         return 0;
-    struct bytes piece = bytes_of(data.data, cut(c, data));
+    size_t n = c->is_client ? cut(c, data) : MIN(data.len, (size_t)COMPRESSED_PIECE);
+    struct bytes piece = bytes_of(data.data, n);
     uint8_t *header = buf_end(out), *payload = header + COMPRESSED_HEADER;
     size_t small = 0;
     if (piece.len > COMPRESSED_MIN)

@@ -12,7 +12,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { ZLIB_LEVEL = 6, ZSTD_LEVEL = 3 };
+enum { ZLIB_LEVEL_USUAL = 6, ZLIB_LEVEL_MAX = 9 };
 
 struct engine {
     enum compression algorithm;
@@ -66,7 +66,8 @@ static size_t zlib_compress(struct compress_tools *tools, unsigned level, struct
                             uint8_t *to, size_t room)
 {
     z_stream *z = &tools->zlib;
-    if (!set_up_zlib(tools, level == 0 ? ZLIB_LEVEL : (int)MIN(level, 9u)))
+    if (!set_up_zlib(tools,
+                     level == 0 ? ZLIB_LEVEL_USUAL : (int)MIN(level, (unsigned)ZLIB_LEVEL_MAX)))
         return 0;
     z->next_in = (Bytef *)data.data, z->avail_in = (uInt)data.len;
     z->next_out = to, z->avail_out = (uInt)room;
@@ -79,7 +80,7 @@ static size_t zstd_compress(struct compress_tools *tools, unsigned level, struct
     if (tools->zstd == NULL && (tools->zstd = ZSTD_createCCtx()) == NULL)
         return 0;
     size_t n = ZSTD_compressCCtx(tools->zstd, to, room, data.data, data.len,
-                                 level == 0 ? ZSTD_LEVEL : (int)level);
+                                 level == 0 ? ZSTD_LEVEL_USUAL : (int)level);
     return ZSTD_isError(n) ? 0 : n;
 }
 

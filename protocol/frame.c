@@ -118,6 +118,22 @@ struct bytes packet_payload(struct bytes window, const struct packet *p, struct 
     return bytes_of(joined, at);
 }
 
+void renumber(struct renumbering *r, uint8_t *part, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        size_t pass = MIN((size_t)r->left, len - at);
+        r->left -= (uint32_t)pass;
+        at += pass;
+        for (; r->left == 0 && r->header_bytes < 3 && at < len; r->header_bytes++)
+            r->length |= (uint32_t)part[at++] << 8 * r->header_bytes;
+        if (r->header_bytes < 3 || at == len)
+            continue;
+        part[at++] = r->seq++;
+        r->left = r->length;
+        r->length = r->header_bytes = 0;
+    }
+}
+
 void reframe_begin(struct reframe *r, size_t inserted, uint8_t seq)
 {
     must(inserted <= sizeof r->carry);

@@ -210,6 +210,15 @@ static struct bytes read_login_auth(struct cursor *c, uint64_t caps)
     return read_nul_bytes(c);
 }
 
+/* In MySQL's words; a level that is missing is a wrong one there, too. */
+static bool read_zstd_level(struct cursor *c, uint8_t *level, struct fault *why)
+{
+    *level = read_u8(c);
+    return (*level >= 1 && *level <= ZSTD_LEVEL_MAX) ||
+           fault_set(why, BLAME_CLIENT, ER_WRONG_COMPRESSION_LEVEL,
+                     "Invalid zstd compression level for algorithm 'zstd'.");
+}
+
 bool login_read(struct bytes payload, uint64_t offered, struct login *out, struct fault *why)
 {
     *out = (struct login){ 0 };
@@ -240,6 +249,8 @@ bool login_read(struct bytes payload, uint64_t offered, struct login *out, struc
         out->plugin = read_text(&c);
     if (out->caps & CAP_CONNECT_ATTRS)
         out->attributes = read_attributes(&c);
+    if (!c.bad && out->caps & CAP_ZSTD)
+        return read_zstd_level(&c, &out->zstd_level, why);
     return !c.bad || bad_handshake(why);
 }
 
@@ -287,6 +298,8 @@ void login_write(struct buf *out, uint8_t *seq, const struct login *l)
             write_nul_bytes(out, l->plugin);
         if (caps & CAP_CONNECT_ATTRS)
             write_lenenc_bytes(out, l->attributes);
+        if (caps & CAP_ZSTD)
+            write_u8(out, l->zstd_level);
     }
     packet_end(out, mark, seq);
 }

@@ -101,6 +101,15 @@ bool packet_find(struct bytes window, size_t max_payload, struct packet *out, si
  * arena. */
 struct bytes packet_payload(struct bytes window, const struct packet *p, struct arena *a);
 
+/* Number frames anew as they stream by, in parts of any size.  The first part begins where a frame does;
+ * until then all but `seq`, the number of the next one, is zero. */
+struct renumbering {
+    uint8_t seq, header_bytes; /* how much of a header's length has been seen       */
+    uint32_t length;           /* ... and what it says so far                       */
+    uint32_t left;             /* payload of the present frame                      */
+};
+void renumber(struct renumbering *r, uint8_t *part, size_t len);
+
 /* Reframing: insert bytes into a logical payload that streams by in frames and is too
  * large to hold.  Fed frame by frame; see frame.c for the picture. */
 struct reframe {
@@ -246,6 +255,7 @@ struct login {
                                  offered or not                                   */
     struct bytes user, auth, schema, plugin;
     struct bytes attributes;  /* the key/value block, raw; at most 64 KiB         */
+    uint8_t zstd_level;       /* with CAP_ZSTD                                    */
 };
 /* `offered` are the capabilities of our greeting: what the client claims beyond
  * them is taken out of out->caps.  A client without PROTOCOL_41 is refused (1043). */
@@ -506,6 +516,8 @@ struct response {
     bool long_packet;         /* the last frame was full: the packet goes on      */
     bool tells_definitions;   /* the caller, after response_begin(), wants them one by one */
     bool no_definitions;      /* the server leaves them out                        */
+    bool any_seq;             /* set after response_begin(): the server's numbers say nothing, as
+                                 within compressed frames, where they jump       */
     uint64_t caps;            /* negotiated with the server                       */
     uint64_t frame_left;      /* bytes of the present frame still to pass         */
     uint64_t definitions_left;
@@ -658,7 +670,7 @@ enum {
     ER_UNKNOWN_STMT = 1243, ER_NOT_SUPPORTED_AUTH_MODE = 1251, ER_QUERY_INTERRUPTED = 1317,
     ER_MUST_CHANGE_PASSWORD = 1820, ER_MALFORMED_PACKET = 1835, ER_MUST_CHANGE_PASSWORD_LOGIN = 1862,
     ER_CONNECTION_KILLED = 1927, CR_SERVER_LOST = 2013, CR_SSL_CONNECTION_ERROR = 2026, CR_AUTH_PLUGIN_CANNOT_LOAD = 2059,
-    ER_CLIENT_INTERACTION_TIMEOUT = 4031
+    ER_WRONG_COMPRESSION_LEVEL = 3923, ER_CLIENT_INTERACTION_TIMEOUT = 4031
 };
 /* "HY000" for those not in the table. */
 const char *sqlstate_of(unsigned code);
@@ -669,13 +681,14 @@ enum {
     COMPRESSED_HEADER = 7,
     COMPRESSED_MIN = 50,      /* up to here a piece is stored, not compressed           */
     COMPRESSED_PIECE = 64 << 10, /* most that compressed_write() puts into one frame      */
-    ZSTD_LEVEL_MAX = 22,
+    ZSTD_LEVEL_USUAL = 3, ZSTD_LEVEL_MAX = 22,
 };
 
 /* One connection, both ways. */
 struct compressed {
     enum compression algorithm;
     uint8_t level;            /* 0: the algorithm's usual one                           */
+    bool is_client;           /* of this connection: what is written are commands       */
     uint8_t seq;              /* of the next compressed frame, whoever sends it         */
     /* writing: where we are among the ordinary frames */
     uint8_t last_seq;         /* of the last one                                        */
@@ -689,7 +702,8 @@ struct compressed {
     uint32_t due;             /* ... and uncompressed bytes not given yet               */
     struct engine *engine;    /* that decompresses it, or NULL                          */
 };
-void compressed_init(struct compressed *c, enum compression algorithm, unsigned level);
+void compressed_init(struct compressed *c, enum compression algorithm, unsigned level,
+                     bool is_client);
 void compressed_release(struct compressed *c);
 
 /* What the connections of one thread share. */
@@ -697,8 +711,8 @@ struct compress_tools;
 struct compress_tools *compress_tools_new(void);
 void compress_tools_free(struct compress_tools *tools);       /* NULL is fine */
 
-/* Append one compressed frame, made of the front of `data` (not empty; ordinary frames in any parts, but a
- * command's first header whole): how many bytes of it went in, never more than COMPRESSED_PIECE;
+/* Append one compressed frame, made of the front of `data` (not empty; ordinary frames in any parts, but as
+ * a client a command's first header whole): how many bytes of it went in, never more than COMPRESSED_PIECE;
  * 0 when memory was refused. */
 size_t compressed_write(struct compressed *c, struct compress_tools *tools, struct bytes data,
                         struct buf *out);

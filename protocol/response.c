@@ -64,6 +64,11 @@ void response_after_infile(struct response *r, uint8_t next_seq)
 
 /* ---- what passes ---- */
 
+static bool in_order(const struct response *r, const uint8_t *frame)
+{
+    return frame_seq(frame) == r->next_seq || r->any_seq;
+}
+
 /* Count the frame at p as passing: only its header is touched. */
 static void open_frame(struct response *r, uint8_t *p)
 {
@@ -86,7 +91,7 @@ static bool pass_open_packet(struct response *r, struct window *w)
         if (!r->long_packet)
             return true;
         uint8_t *p = w->base + w->at;
-        if (w->len - w->at < FRAME_HEADER || frame_seq(p) != r->next_seq)
+        if (w->len - w->at < FRAME_HEADER || !in_order(r, p))
             return false;
         open_frame(r, p);
         w->at += FRAME_HEADER;
@@ -104,7 +109,7 @@ static uint64_t pass_packets(struct response *r, struct window *w, uint64_t limi
     uint8_t next_seq = r->next_seq, shift = r->seq_shift;
     while (count < limit && end - p >= PEEK_BYTES) {
         uint32_t len = frame_len(p);
-        if (p[3] != next_seq || len == 0 || p[4] >= EOF_HEADER)
+        if ((p[3] != next_seq && !r->any_seq) || len == 0 || p[4] >= EOF_HEADER)
             break;
         if (len == FRAME_MAX || len > (size_t)(end - p) - FRAME_HEADER)
             break;
@@ -141,7 +146,7 @@ static uint64_t pass_data(struct response *r, struct window *w, uint64_t limit)
     uint64_t count = pass_packets(r, w, limit);
     while (count < limit && w->len - w->at >= PEEK_BYTES) {
         uint8_t *p = w->base + w->at;
-        if (frame_seq(p) != r->next_seq || !is_data(r, p))
+        if (!in_order(r, p) || !is_data(r, p))
             break;
         open_frame(r, p);
         w->at += FRAME_HEADER;
@@ -201,7 +206,7 @@ static enum response_step peek(const struct response *r, const struct window *w,
         return more(FRAME_HEADER, found);
     if (frame_len(p) > 0 && w->len < PEEK_BYTES)
         return more(PEEK_BYTES, found);
-    if (frame_seq(p) != r->next_seq)
+    if (!in_order(r, p))
         return out_of_order(w, why);
     return STEP_PASS;
 }

@@ -24,6 +24,8 @@ const struct table_column clients_columns[] = {
     { "commands", COLUMN_INT, "commands so far" },
     { "bytes_in", COLUMN_INT, "received from it" },
     { "bytes_out", COLUMN_INT, "sent to it" },
+    { "compression", COLUMN_TEXT, "`zlib` or `zstd`; NULL: none. The bytes are those before it" },
+    { "through", COLUMN_TEXT, "the load balancer that named its host in a PROXY header; NULL: none" },
     { 0 },
 };
 
@@ -77,6 +79,8 @@ static void put_client(struct rows *r, const struct session_row *s)
     put_u64(r, s->commands);
     put_u64(r, s->bytes_in);
     put_u64(r, s->bytes_out);
+    put_str(r, s->compression);
+    put_unless_empty(r, s->through);
 }
 
 /* In pieces, so that a worker with many clients is never held up for long. */

@@ -195,6 +195,8 @@ const struct table_column backends_columns[] = {
     { "variables", COLUMN_INT, "session variables that differ from the server's" },
     { "statements", COLUMN_INT, "statements prepared on it" },
     { "commands", COLUMN_INT, "commands sent over it" },
+    { "compression", COLUMN_TEXT, "`zlib` or `zstd`; NULL: none" },
+    { "client_host", COLUMN_TEXT, "the client's address that the server was told; NULL: none" },
     { 0 },
 };
 
@@ -234,6 +236,8 @@ static void put_backend(struct rows *r, const struct backend_row *b)
     put_int(r, b->n_vars);
     put_int(r, b->n_statements);
     put_u64(r, b->commands);
+    put_str(r, b->compression);
+    put_str(r, b->client_host[0] != '\0' ? b->client_host : NULL);
 }
 
 /* As many rows as there can be on one worker, with room for what is opened meanwhile. */
@@ -267,6 +271,7 @@ const struct table_column pools_columns[] = {
     { "held", COLUMN_INT, "connections that sessions hold" },
     { "waiting", COLUMN_INT, "sessions that wait for one" },
     { "fit", COLUMN_TEXT, "capability flags that clients must share to share these, as bits" },
+    { "client_host", COLUMN_TEXT, "the one client address whose connections these are; NULL: all" },
     { 0 },
 };
 
@@ -293,6 +298,7 @@ void fill_pools(struct gather *g)
             put_int(g->rows, rows[i].held);
             put_int(g->rows, rows[i].waiting);
             put_format(g->rows, "%010llx", (unsigned long long)rows[i].fit);
+            put_str(g->rows, rows[i].client_host[0] != '\0' ? rows[i].client_host : NULL);
         }
     }
     mem_free(rows);

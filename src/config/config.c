@@ -99,6 +99,8 @@ static void config_free(struct config *c)
             release_entry(&s, i);
     }
     map_release(&c->accounts);
+    for (unsigned i = 0; i < c->n_listeners; i++)
+        mem_free(c->listeners[i].proxies);
     mem_free(c->groups);
     mem_free(c->servers);
     mem_free(c->users);

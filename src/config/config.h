@@ -147,6 +147,9 @@ struct server_config {                  /* [server NAME] */
     enum server_role role;
     unsigned weight;                    /* 0: only when nothing else is left             */
     unsigned max_connections;
+    enum compression compression;
+    unsigned compression_level;         /* 0: the algorithm's usual one                  */
+    enum proxy_version proxy_protocol;
     unsigned group;                     /* index in config.groups                        */
     enum server_tls tls;
     struct tls_files tls_files;         /* its group's where they are empty              */
@@ -180,11 +183,18 @@ struct user_config {                    /* [user NAME] */
     struct origins *origins;
 };
 
+enum { COMPRESSION_OF_SERVERS = 4 };    /* what the servers offer                        */
+
 struct listener_config {                /* [listener NAME] */
     char *name;
     char *address;
     struct address resolved;
     unsigned max_connections;           /* 0: only the global limit                      */
+    unsigned compression;               /* offered: bits of enum compression, or ...     */
+    unsigned compression_level;
+    char *proxy_protocol;               /* as written                                    */
+    struct network *proxies;            /* whose PROXY headers are believed              */
+    unsigned n_proxies;
     int group;                          /* index, or -1: the user's                      */
     enum tls_want tls;                  /* disabled, preferred or required               */
     struct tls_files tls_files;         /* [volvox]'s where they are empty               */

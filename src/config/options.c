@@ -13,6 +13,9 @@ static const char *const reads_words[] = { "replicas", "all", "primary", NULL };
 static const char *const no_replica_words[] = { "primary", "error", NULL };
 static const char *const access_words[] = { "read", "full", NULL };
 static const char *const auth_words[] = { "file", "servers", NULL };
+static const char *const offer_words[] = { "off", "zlib", "zstd", "zlib,zstd", "servers", NULL };
+static const char *const compression_words[] = { "off", "zlib", "zstd", NULL };
+static const char *const proxy_words[] = { "off", "v1", "v2", NULL };
 static const char *const role_words[] = { "auto", "primary", "replica", NULL };
 
 static const char *const tls_version_words[] = { "TLSv1.2", "TLSv1.3", NULL };
@@ -255,6 +258,18 @@ const struct option options[] = {
          "Clients of this listener at the same time; 0 is only the limit of all together."),
     TEXT("listener", "group", OPTION_NO_FIELD, "", true,
          "Group of servers for the clients of this listener; empty is the user's."),
+    WORD("listener", "compression", IN_LISTENER(compression), "servers", offer_words,
+         "What clients are offered: the same that their servers offer, or exactly this, which has "
+         "nothing to do with the servers: clients' connections are compressed by themselves. Who asks "
+         "for both gets zlib."),
+    UINT("listener", "compression_level", IN_LISTENER(compression_level), "6", 1, 15, true,
+         "How hard Volvox compresses for clients: zlib's level (9 at most); for zstd, whose level the "
+         "client names, the highest that it gets."),
+    TEXT("listener", "proxy_protocol", IN_LISTENER(proxy_protocol), "", true,
+         "Load balancers: networks (10.0.0.0/8), addresses, localhost for unix sockets, or * for all, "
+         "with commas between them. A connection from there may begin with a header of the PROXY "
+         "protocol (version 1 or 2), and the client's address is the one it names; without a header "
+         "it is a client like others. From elsewhere a header is an error."),
 
     WORD("listener", "tls", IN_LISTENER(tls), "preferred", tls_words,
          "Whether clients may, or must, use TLS. Over a unix socket nobody must."),
@@ -310,6 +325,16 @@ const struct option options[] = {
          "max_connections."),
     TEXT("server", "group", OPTION_NO_FIELD, "", true,
          "The group it belongs to; may be left out if there is only one."),
+    WORD("server", "compression", IN_SERVER(compression), "off", compression_words,
+         "Compress connections to this server, if it can. For servers far away: it costs more time "
+         "than it saves within a machine room."),
+    UINT("server", "compression_level", IN_SERVER(compression_level), "0", 0, ZSTD_LEVEL_MAX, true,
+         "1 to 9 for zlib, to 22 for zstd; 0 is 6 for zlib and 3 for zstd."),
+    WORD("server", "proxy_protocol", IN_SERVER(proxy_protocol), "off", proxy_words,
+         "Tell the server each client's address with a header of the PROXY protocol, so that accounts "
+         "bound to hosts work and logs name the client. Connections are shared only among the clients "
+         "of one address then. The server must expect headers from Volvox (MariaDB: "
+         "proxy_protocol_networks)."),
 
     WORD("server", "tls", IN_SERVER(tls), "group", server_tls_words,
          "TLS to this server, as for its group; group: as the group says."),

@@ -274,12 +274,39 @@ static void build_server(struct config *c, struct draft *d, const struct draft_s
     resolve(d, s, server->address, 3306, &server->resolved);
 }
 
+static void add_proxy(struct listener_config *l, struct draft *d, const struct draft_section *s,
+                      struct bytes word)
+{
+    struct network n;
+    if (!network_parse(word, &n)) {
+        complain(d, draft_place(s, "proxy_protocol"),
+                 "proxy_protocol: \"%.*s\" is not a network (10.0.0.0/8), an IP address, localhost or *",
+                 (int)MIN(word.len, (size_t)60), (const char *)word.data);
+        return;
+    }
+    l->proxies = mem_realloc(l->proxies, (l->n_proxies + 1) * sizeof(*l->proxies));
+    l->proxies[l->n_proxies++] = n;
+}
+
+/* Words with commas or blanks between them. */
+static void read_proxies(struct listener_config *l, struct draft *d, const struct draft_section *s)
+{
+    static const char between[] = ", \t";
+    const char *at = l->proxy_protocol;
+    for (at += strspn(at, between); *at != '\0'; at += strspn(at, between)) {
+        struct bytes word = bytes_of(at, strcspn(at, between));
+        add_proxy(l, d, s, word);
+        at += word.len;
+    }
+}
+
 static void build_listener(struct config *c, struct draft *d, const struct draft_section *s)
 {
     struct listener_config *l = &c->listeners[c->n_listeners++];
     l->name = mem_strdup(s->name);
     fill(d, KIND_LISTENER, s, l);
     l->group = group_named(d, c, s);
+    read_proxies(l, d, s);
     resolve(d, s, l->address, 6033, &l->resolved);
 }
 

@@ -186,7 +186,7 @@ void stream_compress(struct stream *st, enum compression algorithm, unsigned lev
 {
     struct squeezer *x = mem_zalloc(sizeof *x);
     x->layer.kind = algorithm == COMPRESSION_ZLIB ? &zlib_kind : &zstd_kind;
-    compressed_init(&x->frames, algorithm, level);
+    compressed_init(&x->frames, algorithm, level, st->blame == BLAME_SERVER);
     stream_push_layer(st, &x->layer);
 }
 

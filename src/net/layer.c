@@ -37,7 +37,8 @@ bool stream_is_private(const struct stream *st)
     for (const struct layer *l = st->top; l != NULL; l = l->below)
         if (l->kind->is_private)
             return true;
-    return getsockname(stream_fd(st), (struct sockaddr *)&a, &len) == 0 && a.ss_family == AF_UNIX;
+    return !st->passed_on && getsockname(stream_fd(st), (struct sockaddr *)&a, &len) == 0 &&
+           a.ss_family == AF_UNIX;
 }
 
 ssize_t layer_receive_below(struct layer *l, void *to, size_t room)

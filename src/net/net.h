@@ -63,6 +63,17 @@ struct network {
 bool network_parse(struct bytes text, struct network *out);
 bool network_has(const struct network *n, const struct address *a);
 
+/* Both ends of a client's connection: the client, and where it connected to. */
+struct ends {
+    struct address from, to;
+};
+bool ends_of_socket(int fd, struct ends *out);       /* false: it is not connected any more */
+/* False, unchanged, if the header says nothing of the client. */
+bool ends_from_header(const struct proxy_header *h, struct ends *out);
+void ends_to_header(const struct ends *ends, struct proxy_header *out);
+/* The bytes of the IP; none for a unix socket. */
+struct bytes address_ip(const struct address *a);
+
 /* ---- streams -------------------------------------------------------------- */
 
 struct layer;
@@ -76,6 +87,7 @@ struct stream {
     bool peer_closed : 1;     /* recv returned 0 */
     bool broken : 1;          /* send or recv failed: nothing more can be sent */
     bool unreadable : 1;      /* recv failed; after a failed send what has come can be read */
+    bool passed_on : 1;       /* its socket ends at a load balancer, not at the client */
     bool in_filled : 1;       /* there is, or may be, more to receive that the loop won't tell of:
                                  the last recv() took all the room it was offered, or a layer holds it */
     uint64_t received, sent;  /* bytes, ever, as they lie in the buffers */
@@ -128,15 +140,16 @@ enum presence { PEER_QUIET,       /* there, and silent                          
                 PEER_GONE };         /* closed, or lost (peer_closed, broken say which)    */
 enum presence stream_peer(struct stream *st);
 
-/* Nobody between the two ends can read along: a unix socket, or TLS. */
+/* Nobody between the two ends can read along: a unix socket (that is not passed on), or TLS. */
 bool stream_is_private(const struct stream *st);
 
 /* Pass on what each of the two sends to the other, beginning with what lies in their `in`, until one of
  * them closes or breaks or the task is cancelled: `why` says which (the blame of that stream, or TIME).
  * What had come from the one that closed has been sent to the other, if that took it within
  * 10 s.  For what is slow to take it, 128 KiB wait; its sender is not read from meanwhile.  No other
- * timeouts. */
-void pump(struct task *t, struct stream *a, struct stream *b, struct fault *why);
+ * timeouts.  What b sends gets its frames numbered anew, unless `of_b` is NULL. */
+void pump(struct task *t, struct stream *a, struct stream *b, struct renumbering *of_b,
+          struct fault *why);
 
 /* Give up empty buffers; call when going idle. */
 void stream_rest(struct stream *st);

@@ -21,7 +21,8 @@ static bool has_more(struct stream *from)
 }
 
 /* As much as goes without waiting.  False when one of them has ended. */
-static bool pass_on(struct task *t, struct stream *from, struct stream *to, struct fault *why)
+static bool pass_on(struct task *t, struct stream *from, struct stream *to,
+                    struct renumbering *numbers, struct fault *why)
 {
     for (;;) {
         if (room_in(to) == 0 && !stream_try_flush(to))
@@ -34,6 +35,8 @@ static bool pass_on(struct task *t, struct stream *from, struct stream *to, stru
         if (part.len == 0)
             break;
         part.len = MIN(part.len, room_in(to));
+        if (numbers != NULL)
+            renumber(numbers, buf_head(&from->in), part.len);
         if (!stream_put(t, to, part, 0, why))
             return false;
         buf_skip(&from->in, part.len);
@@ -55,10 +58,11 @@ static bool wait_for_either(struct task *t, struct stream *a, struct stream *b, 
     return fault_set(why, BLAME_TIME, 0, "cancelled");
 }
 
-void pump(struct task *t, struct stream *a, struct stream *b, struct fault *why)
+void pump(struct task *t, struct stream *a, struct stream *b, struct renumbering *of_b,
+          struct fault *why)
 {
     double now;
-    while (pass_on(t, a, b, why) && pass_on(t, b, a, why) && wait_for_either(t, a, b, why))
+    while (pass_on(t, a, b, NULL, why) && pass_on(t, b, a, of_b, why) && wait_for_either(t, a, b, why))
         ;
     now = worker_now(task_worker(t));
     if (a->peer_closed && !b->broken)

@@ -92,6 +92,15 @@ static void quit(struct backend *be)
     mem_free(g);
 }
 
+static void count_traffic(const struct backend *be)
+{
+    struct traffic t;
+    struct counters *c = worker_counters(be->pool->pools->worker);
+    stream_traffic(&be->stream, &t);
+    count_add(&c->compressed_servers_clear, t.received + t.sent);
+    count_add(&c->compressed_servers_wire, t.wire_received + t.wire_sent);
+}
+
 static void dispose(struct backend *be)
 {
     count(be->pool->pools->worker, backends_closed);
@@ -108,6 +117,7 @@ static void part_with(struct backend *be, const char *why)
               log_quote(bytes_str(why)), (unsigned long long)be->commands);
     backend_move(be, BACKEND_CLOSING);
     account(be, BACKEND_CLOSING, -1);
+    count_traffic(be);
     quit(be);
     dispose(be);
 }
@@ -133,6 +143,7 @@ void backend_discard(struct backend *be)
 {
     backend_move(be, BACKEND_CLOSING);
     account(be, BACKEND_CLOSING, -1);
+    count_traffic(be);
     stream_close(&be->stream);
     dispose(be);
 }

@@ -30,6 +30,34 @@ static bool next_packet(struct task *t, struct backend *be, struct bytes *payloa
     return false;
 }
 
+/* As the file says, if the server can; else as it is, and the operator hears of it once. */
+static uint32_t ask_compression(const struct backend *be, uint64_t offered)
+{
+    uint32_t wanted = compression_caps(atomic_load(&be->server->compression));
+    if ((wanted & ~offered) != 0 && !atomic_exchange(&be->server->told_no_compression, true))
+        log_warn("server does not compress as configured", "server=%s", be->server->name);
+    return wanted & (uint32_t)offered;
+}
+
+static void begin_compression(struct backend *be)
+{
+    enum compression agreed = compression_agreed(be->caps);
+    if (agreed != COMPRESSION_OFF)
+        stream_compress(&be->stream, agreed, atomic_load(&be->server->compression_level));
+}
+
+/* Say for whom it is, before anything else. */
+static bool introduce(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    struct proxy_header header;
+    enum proxy_version version = atomic_load(&be->server->proxy_protocol);
+    if (be->pool->client == NULL || version == PROXY_OFF)
+        return true;
+    ends_to_header(be->pool->client, &header);
+    proxy_header_write(&be->stream.out, version, &header);
+    return stream_flush(t, &be->stream, deadline, why);
+}
+
 static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_t *seq, double deadline,
                   struct fault *why)
 {
@@ -41,7 +69,7 @@ static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_
     be->reports_vaguely = be->is_mariadb && version_number(g->version, true) >= 110100;
     be->has_greeted = true;
     be->thread_id = g->thread_id;
-    be->caps = shape_ask(g->caps, p->fit);
+    be->caps = shape_ask(g->caps, p->fit) | ask_compression(be, g->caps);
     if ((be->caps & CAP_PROTOCOL_41) == 0)
         return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s is too old",
                          be->server->name);
@@ -51,6 +79,7 @@ static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_
 
 static void write_login(struct backend *be, struct bytes plugin, struct bytes token, uint8_t *seq)
 {
+    unsigned level = atomic_load(&be->server->compression_level);
     struct login l = {
         .caps = be->caps & ~(CAP_CONNECT_WITH_DB | CAP_CONNECT_ATTRS),
         .max_packet = 1u << 30,
@@ -58,6 +87,7 @@ static void write_login(struct backend *be, struct bytes plugin, struct bytes to
         .user = bytes_str(be->pool->account->server_user),
         .auth = token,
         .plugin = plugin,
+        .zstd_level = (uint8_t)(level > 0 ? level : ZSTD_LEVEL_USUAL),
     };
     login_write(&be->stream.out, seq, &l);
 }
@@ -337,7 +367,10 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
         return give_up(t, be, why);
     socket_keepalive(fd, &keepalive);
     stream_open(&be->stream, w, fd, BLAME_SERVER);
-    if (!log_in(t, be, relay, deadline, why) || !backend_track(t, be, deadline, why))
+    if (!introduce(t, be, deadline, why) || !log_in(t, be, relay, deadline, why))
+        return give_up(t, be, why);
+    begin_compression(be);
+    if (!backend_track(t, be, deadline, why))
         return give_up(t, be, why);
     count(w, backends_opened);
     log_debug("backend opened", "server=%s thread=%u user=%s", be->server->name, be->thread_id,

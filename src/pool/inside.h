@@ -33,15 +33,17 @@ extern const struct flag_default flag_defaults[2];
 
 /* ---- pool.c ---- */
 
-enum { POOL_KEY_BYTES = 12 + ACCOUNT_KEY_BYTES };
+enum { POOL_KEY_BYTES = 12 + ACCOUNT_KEY_BYTES + 18 };
 
-/* The connections of one worker to one server for one account and fit. */
+/* The connections of one worker to one server for one account and fit; and for one client's address,
+ * if the server is told that. */
 struct pool {
     struct pools *pools;
     struct server *server;        /* counted                                              */
     struct account *account;      /* counted                                              */
     uint64_t fit;
     struct tls_context *tls;      /* counted; as the server's section says now, NULL: in clear */
+    struct ends *client;          /* of the client it was made for; NULL: for all         */
     bool retired;                 /* its server or account is gone: nothing goes back      */
     struct list idle;             /* most recently used first                             */
     unsigned n_idle, n_held;      /* idle / leased, opening or being reset                 */

@@ -7,12 +7,19 @@
 
 /* ---- pools by key ------------------------------------------------------------------- */
 
-/* Another password is another account: what it opened is not for the old one. */
+/* Another password is another account: what it opened is not for the old one.  And who is told to the
+ * server as another client is another one to it. */
 static void write_key(const struct lease_terms *terms, uint8_t key[POOL_KEY_BYTES])
 {
+    struct bytes ip = terms->client != NULL ? address_ip(&terms->client->from) : BYTES_NONE;
+    memset(key, 0, POOL_KEY_BYTES);
     memcpy(key, &terms->server->number, 4);
     memcpy(key + 4, &terms->fit, 8);
     memcpy(key + 12, terms->account->key, ACCOUNT_KEY_BYTES);
+    key[12 + ACCOUNT_KEY_BYTES] = terms->client != NULL;
+    key[13 + ACCOUNT_KEY_BYTES] = (uint8_t)ip.len;
+    if (ip.len > 0)
+        memcpy(key + 14 + ACCOUNT_KEY_BYTES, ip.data, ip.len);
 }
 
 struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
@@ -26,6 +33,10 @@ struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
         p->server = server_take(terms->server);
         p->account = account_take(terms->account);
         p->fit = terms->fit;
+        if (terms->client != NULL) {
+            p->client = mem_alloc(sizeof *p->client);
+            *p->client = *terms->client;
+        }
         p->retired = p->account->is_relayed;
         memcpy(p->key, key, sizeof key);
         list_init(&p->idle);
@@ -47,6 +58,7 @@ static void pool_free(struct pool *p)
     server_drop(p->server);
     tls_context_drop(p->tls);
     account_drop(p->account);
+    mem_free(p->client);
     mem_free(p);
 }
 
@@ -334,7 +346,9 @@ struct backend *pool_open(struct task *t, const struct lease_terms *terms, struc
 void backend_adopt(struct backend *be, struct account *account)
 {
     struct pool *old = be->pool;
-    struct lease_terms terms = { .server = be->server, .account = account, .fit = old->fit };
+    struct lease_terms terms = {
+        .server = be->server, .account = account, .fit = old->fit, .client = old->client
+    };
     must(be->place == BACKEND_LEASED);
     be->pool = pool_get(old->pools, &terms);
     old->n_held--;
@@ -379,11 +393,11 @@ static unsigned share_of_reserve(const struct pools *ps)
 }
 
 /* Accounts that the configuration does not name come and go: none is kept ready for those that nobody
- * uses. */
+ * uses, nor for the clients of one address. */
 static bool has_reserve(const struct pool *p, uint64_t now_us)
 {
     uint64_t long_us = (uint64_t)settings_of(p->pools)->pool_idle_timeout_s * 1000000;
-    return !p->retired && !p->pools->draining && p->collation != 0 &&
+    return !p->retired && p->client == NULL && !p->pools->draining && p->collation != 0 &&
            (!p->account->is_learnt || now_us < p->used_us + long_us);
 }
 
@@ -464,12 +478,19 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- configuration and topology ---------------------------------------------------------------- */
 
+/* A server that wants to be told of clients, and one that does not, have different pools. */
+static bool is_told_as_wanted(const struct pool *p)
+{
+    return (p->client != NULL) == (atomic_load(&p->server->proxy_protocol) != PROXY_OFF);
+}
+
 void pools_configured(struct worker *w, const struct config *now)
 {
     struct pools *ps = worker_pools(w);
     uint32_t at = 0;
     for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL;) {
         p->retired = p->account->is_relayed || atomic_load(&p->server->draining) ||
+                     !is_told_as_wanted(p) ||
                      (!p->account->is_learnt && !config_has_account(now, p->account));
         pool_follow_tls(p, now);
     }

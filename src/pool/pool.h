@@ -111,6 +111,7 @@ struct lease_terms {
     uint64_t fit;                     /* CAPS_FIT flags of the session */
     struct state *state;              /* wanted: the nearest is preferred */
     uint16_t collation;               /* to log in with, when a connection has to be made */
+    const struct ends *client;        /* to be told to the server; NULL: it does not ask   */
     bool sure;                        /* look at the socket before giving an idle one: the command
                                          can't be sent twice                               */
 };
@@ -279,11 +280,14 @@ struct backend_row {
     unsigned n_vars, n_statements;
     uint64_t commands;
     uint32_t session;             /* id of the session that holds it, 0 = none            */
+    const char *compression;      /* "zlib", "zstd"; NULL = none                          */
+    char client_host[64];         /* that the server was told of; "" = none                */
 };
 struct pool_row {
     char server[65], user[81];
     unsigned worker, idle, held, waiting;
     uint64_t fit;
+    char client_host[64];         /* as above                                              */
 };
 /* The worker's own thread (through worker_ask()); at most `max` rows each. */
 size_t backends_copy(struct worker *w, struct backend_row *rows, size_t max);

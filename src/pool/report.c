@@ -5,6 +5,14 @@
 #include "base/hash.h"
 #include "base/str.h"
 
+static void copy_client_host(const struct pool *p, char *out, size_t size)
+{
+    char host[ADDRESS_TEXT_BYTES] = "";
+    if (p->client != NULL)
+        address_print(&p->client->from, false, host);
+    str_copy(out, size, bytes_str(host));
+}
+
 static void copy_backend(const struct backend *be, struct backend_row *row, uint64_t now_us)
 {
     static const char *const places[] = {
@@ -20,6 +28,7 @@ static void copy_backend(const struct backend *be, struct backend_row *row, uint
         .n_statements = be->statements.count,
         .commands = be->commands,
         .session = be->holder_id,
+        .compression = stream_compression(&be->stream),
     };
     str_copy(row->server, sizeof row->server, bytes_str(be->server->name));
     str_copy(row->user, sizeof row->user, bytes_str(be->pool->account->server_user));
@@ -28,6 +37,7 @@ static void copy_backend(const struct backend *be, struct backend_row *row, uint
         str_copy(row->tls, sizeof row->tls, bytes_str(tls.version));
         str_copy(row->cipher, sizeof row->cipher, bytes_str(tls.cipher));
     }
+    copy_client_host(be->pool, row->client_host, sizeof row->client_host);
     if (be->state == NULL)
         return;
     str_copy(row->schema, sizeof row->schema, be->state->schema);
@@ -59,6 +69,7 @@ size_t pools_copy(struct worker *w, struct pool_row *rows, size_t max)
         };
         str_copy(rows[n].server, sizeof rows[n].server, bytes_str(p->server->name));
         str_copy(rows[n].user, sizeof rows[n].user, bytes_str(p->account->server_user));
+        copy_client_host(p, rows[n].client_host, sizeof rows[n].client_host);
     }
     return n;
 }

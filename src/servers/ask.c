@@ -79,6 +79,19 @@ static bool wait_fd(int fd, short events, uint64_t deadline_us)
     }
 }
 
+/* What expects a PROXY header, and would not greet before, gets one: the connection is our own.  (libmariadb
+ * sends such headers with the login only, which is no use: who greets first needs none.)  Some bytes on a
+ * new connection never block. */
+static void send_header(const struct probe *p, int fd)
+{
+    struct buf header = { 0 };
+    struct proxy_header nobody = { .family = PROXY_UNKNOWN };
+    proxy_header_write(&header, atomic_load(&p->server->proxy_protocol), &nobody);
+    if (buf_len(&header) > 0)
+        (void)!send(fd, buf_head(&header), buf_len(&header), MSG_NOSIGNAL | MSG_DONTWAIT);
+    buf_release(&header);
+}
+
 static int dial(struct probe *p, uint64_t deadline_us)
 {
     const struct address *to = &p->server->address;
@@ -95,8 +108,10 @@ static int dial(struct probe *p, uint64_t deadline_us)
         error = ETIMEDOUT;
     else if (error == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
-    if (error == 0)
+    if (error == 0) {
+        send_header(p, fd);
         return fd;
+    }
     close(fd);
     fail(&p->found, strerror(error));
     return -1;

@@ -14,6 +14,8 @@
 
 /* A new one with a number of its own; the caller holds the reference. */
 struct server *server_new(const struct server_config *c);
+/* What the file says of it and a reload may change. */
+void server_configure(struct server *s, const struct server_config *c);
 
 /* ---- what one probe found --------------------------------------------------------------- */
 

@@ -348,7 +348,7 @@ static void watched_retire(struct watched *w)
 /* What the file says of it. */
 static void watched_configure(struct watched *w, const struct server_config *c)
 {
-    atomic_store(&w->state.server->max_open, c->max_connections);
+    server_configure(w->state.server, c);
     w->state.role = c->role;
     /* What the operator has set stays until the file says something new. */
     if (w->state.weight != c->weight)

@@ -11,10 +11,19 @@ struct server *server_new(const struct server_config *c)
     s->name = mem_strdup(c->name);
     s->address = c->resolved;
     s->number = atomic_fetch_add(&numbers, 1) + 1;
-    atomic_init(&s->max_open, c->max_connections);
+    server_configure(s, c);
     must(pthread_mutex_init(&s->wants_lock, NULL) == 0);
     list_init(&s->wants);
     return s;
+}
+
+void server_configure(struct server *s, const struct server_config *c)
+{
+    atomic_store(&s->max_open, c->max_connections);
+    atomic_store(&s->compression, (unsigned)c->compression);
+    atomic_store(&s->compression_level, c->compression_level);
+    atomic_store(&s->proxy_protocol, (unsigned)c->proxy_protocol);
+    atomic_store(&s->told_no_compression, false);
 }
 
 struct server *server_take(struct server *s)

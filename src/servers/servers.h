@@ -26,6 +26,8 @@ struct server {
     struct address address;
     unsigned number;              /* 1, 2, ...; never used again                        */
     atomic_uint max_open;         /* connection limit, from the configuration           */
+    atomic_uint compression, compression_level, proxy_protocol; /* of new connections: enums   */
+    atomic_bool told_no_compression; /* the log has been told that it can't do that        */
     atomic_bool draining;         /* gone from the file, told to drain or disabled:
                                      nothing new, idle connections are closed            */
     atomic_uint open;             /* backends open or opening, all workers              */

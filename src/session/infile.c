@@ -2,24 +2,37 @@
  *
  * The file is the client's: Volvox passes the server's request on to a client that said it
  * allows that (relay.c has asked), and the client's packets back to the server.  It opens no file.
+ *
+ * The frames are numbered anew: a client counts what came to it, and that is not what the server
+ * sent if a packet was added on the way, or if the client's connection is compressed.
  */
 #include "session/inside.h"
 
-bool infile(struct task *t, struct session *s, struct backend *be, uint8_t *packet, size_t len,
-            uint8_t *next_seq, struct fault *why)
+/* The next frame of the file; *frame is its length. */
+static bool pass_frame(struct task *t, struct session *s, struct backend *be, struct upload *up,
+                       uint32_t *frame, struct fault *why)
 {
-    uint32_t frame;
-    if (!stream_put(t, &s->client, bytes_of(packet, len), stall_deadline(t), why) ||
+    if (!stream_need(t, &s->client, FRAME_HEADER, stall_deadline(t), why))
+        return false;
+    uint8_t *header = buf_head(&s->client.in);
+    *frame = frame_len(header);
+    up->client_seq = (uint8_t)(frame_seq(header) + 1);
+    frame_set_header(header, *frame, up->server_seq++);
+    return copy_bytes(t, &s->client, &be->stream, (uint64_t)*frame + FRAME_HEADER, why);
+}
+
+bool infile(struct task *t, struct session *s, struct backend *be, struct bytes request,
+            struct upload *up, struct fault *why)
+{
+    uint32_t frame = 0, before;
+    if (!stream_put(t, &s->client, request, stall_deadline(t), why) ||
         !stream_flush(t, &s->client, stall_deadline(t), why))
         return false;
-    /* Frames until an empty one; a payload over 16 MiB is just more of them. */
+    /* Until an empty packet; an empty frame behind a full one only ends that one's. */
     do {
-        if (!stream_need(t, &s->client, FRAME_HEADER, stall_deadline(t), why))
+        before = frame;
+        if (!pass_frame(t, s, be, up, &frame, why))
             return false;
-        frame = frame_len(buf_head(&s->client.in));
-        *next_seq = (uint8_t)(frame_seq(buf_head(&s->client.in)) + 1);
-        if (!copy_bytes(t, &s->client, &be->stream, (uint64_t)frame + FRAME_HEADER, why))
-            return false;
-    } while (frame > 0);
+    } while (frame > 0 || before == FRAME_MAX);
     return stream_flush(t, &be->stream, stall_deadline(t), why);
 }

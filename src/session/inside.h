@@ -53,6 +53,7 @@ struct session_more {
     ev_timer wait;                /* while IDLE and has_wait_timeout                      */
     uint32_t last_prepared;       /* by the last PREPARE, 0 if that failed: what MariaDB's
                                      clients call 0xFFFFFFFF                              */
+    struct ends *ends;            /* NULL: as the socket says; stays to the end, proxied.c */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -227,8 +228,12 @@ bool on_definition(struct task *t, struct relay *x, const struct response_found 
 /* Append one to those that are kept. */
 bool definition_keep(struct buf *kept, struct bytes definition, struct fault *why);
 /* infile.c: pass the server's request for a file to the client, and the file back. */
-bool infile(struct task *t, struct session *s, struct backend *be, uint8_t *packet, size_t len,
-            uint8_t *next_seq, struct fault *why);
+struct upload {
+    uint8_t server_seq;           /* of the next frame to the server, then of what it says next  */
+    uint8_t client_seq;           /* of what the client expects then                             */
+};
+bool infile(struct task *t, struct session *s, struct backend *be, struct bytes request,
+            struct upload *up, struct fault *why);
 
 /* tunnel.c: the server has begun to stream: pass bytes both ways until either closes.  Always false. */
 bool tunnel(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
@@ -421,13 +426,27 @@ bool session_interrupt(struct session *s);
 /* Obtain, align, relay, as often as it takes. */
 bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
                struct outcome *out);
+/* NULL: it was closed while the client was on its way. */
+const struct listener_config *session_listener(const struct session *s);
 /* The same group of the listener's, by its name, in another configuration; false if it is gone. */
 bool session_follow_group(struct session *s, const struct config *now);
 /* Write an OK packet with the session's status. */
 bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why);
-/* Where the client is. */
+
+/* ---- proxied.c ------------------------------------------------------------------------------------------------ */
+
+/* Before the login packet there may be a PROXY header: believe it, or refuse it.  False as in the
+ * login: POLICY to be told, CLIENT without a word.  Parks. */
+bool proxied_read(struct task *t, struct session *s, double deadline, struct fault *why);
+/* Where the client comes from, for a server that is told; NULL for others. */
+const struct ends *session_ends_for(struct session *s, const struct server *server);
+/* Its IP, if servers of the group that this user works with are told; else empty.  Lives as the session. */
+struct bytes session_told_ip(struct session *s, const struct user_config *u);
+void session_ends_forget(struct session *s);
+/* The same, of the client only. */
 void session_address(const struct session *s, struct address *out);
-/* Printable address of the client, without port. */
+/* Printable address of the client, without port; of the load balancer that named it, "" = none. */
 void session_host(const struct session *s, char out[ADDRESS_TEXT_BYTES]);
+void session_through(const struct session *s, char out[ADDRESS_TEXT_BYTES]);
 
 #endif

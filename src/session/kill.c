@@ -99,7 +99,8 @@ static bool ask_server(struct task *t, struct session *s, const struct command *
                                  .account = k->victim,
                                  .fit = k->fit,
                                  .state = s->lease->state,
-                                 .collation = s->collation };
+                                 .collation = s->collation,
+                                 .client = session_ends_for(s, s->lease->server) };
     struct backend *idle =
         pool_take(t, &terms, now + s->config->settings.queue_timeout_ms / 1000.0, &out->why);
     if (idle == NULL)

@@ -33,6 +33,16 @@ static enum auth_plugin usual_plugin(const struct group_state *g)
     return g == NULL || g->is_mariadb || g->version[0] == '\0' ? AUTH_NATIVE : AUTH_CACHING_SHA2;
 }
 
+static uint64_t offered_compression(const struct session *s, const struct group_state *g)
+{
+    const struct listener_config *l = session_listener(s);
+    if (l == NULL)
+        return 0;
+    if (l->compression != COMPRESSION_OF_SERVERS)
+        return compression_caps(l->compression);
+    return g != NULL ? g->caps & (CAP_COMPRESS | CAP_ZSTD) : CAP_COMPRESS;
+}
+
 static uint64_t greet(struct talk *k, const struct group_state *g, struct fault *why)
 {
     struct session *s = k->s;
@@ -48,6 +58,7 @@ static uint64_t greet(struct talk *k, const struct group_state *g, struct fault 
     if (known && g->is_mariadb)   /* that bit would say "I am MySQL" */
         greeting.caps &= ~CAP_LONG_PASSWORD;
     greeting.caps |= login_tls_offer(s);
+    greeting.caps |= offered_compression(s, known ? g : NULL);
     memcpy(greeting.scramble, k->scramble, sizeof k->scramble);
     greeting_write(&s->client.out, &k->seq, &greeting);
     return talk_flush(k, why) ? greeting.caps : 0;
@@ -366,10 +377,11 @@ static bool read_login(struct talk *k, uint64_t offered, const struct group_stat
     struct bytes payload;
     k->s->caps = CAP_PROTOCOL_41; /* a refusal has its SQLSTATE */
     struct login first;
-    if (!talk_read(k, &payload, why))
+    if (!proxied_read(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why))
         return false;
     bool asks = login_asks_for_tls(payload, offered, &first);
-    k->s->caps = asks ? first.caps : CAP_PROTOCOL_41; /* for what it may have to be told */
+    if (asks)
+        k->s->caps = first.caps;  /* for what it may have to be told */
     if (asks && (!login_tls_start(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why)))
         return false;
     if (!login_read(payload, offered, l, why)) {
@@ -410,6 +422,19 @@ static void turn_away(struct talk *k, const struct fault *why)
         stream_linger(k->t, &s->client, s->config->settings.linger_ms / 1000.0);
 }
 
+/* From the OK on.  A client names its level for zstd, and none for zlib. */
+static void begin_compression(struct session *s, const struct login *l)
+{
+    enum compression agreed = compression_agreed(l->caps);
+    const struct listener_config *listener = session_listener(s);
+    if (agreed == COMPRESSION_OFF)
+        return;
+    unsigned level = listener != NULL ? listener->compression_level : 0;
+    if (agreed == COMPRESSION_ZSTD && (level == 0 || l->zstd_level < level))
+        level = l->zstd_level;
+    stream_compress(&s->client, agreed, level);
+}
+
 bool log_in(struct task *t, struct session *s)
 {
     struct fault why = FAULT_NONE;
@@ -428,6 +453,8 @@ bool log_in(struct task *t, struct session *s)
     }
     if (!ok)
         turn_away(&k, &why);
+    else
+        begin_compression(s, &l);
     topology_drop(topology);
     return ok;
 }

@@ -175,6 +175,7 @@ static struct backend *log_in_there(struct talk *k, struct server *server, struc
         .fit = s->caps & CAPS_FIT,
         .state = s->state,
         .collation = s->collation,
+        .client = session_ends_for(s, server),
     };
     count(task_worker(k->t), logins_at_servers);
     return pool_open(k->t, &terms, relay, k->deadline, why);
@@ -366,13 +367,13 @@ static bool ask_somehow(struct asking *a, const struct user_config *u, struct ac
     return done;
 }
 
-/* In the store. */
+/* In the store.  Servers that are told where clients come from may have several accounts of a name. */
 static struct bytes key_for(struct session *s, struct arena *arena, const struct user_config *u,
                             struct bytes user)
 {
     const char *group = s->config->groups[session_group_index(s, u)].name;
     struct bytes parts[] = { BYTES_LITERAL("servers "), bytes_str(group), BYTES_LITERAL("\0"),
-                             user };
+                             session_told_ip(s, u), BYTES_LITERAL("\0"), user };
     return arena_join(arena, parts, ARRAY_LEN(parts));
 }
 

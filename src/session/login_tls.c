@@ -12,15 +12,9 @@
 
 #include <openssl/evp.h>
 
-/* NULL: it was closed while the client was on its way. */
-static const struct listener_config *listener_of(const struct session *s)
-{
-    return config_listener(s->config, bytes_str(s->door->listener));
-}
-
 static struct tls_context *context_of(const struct session *s)
 {
-    const struct listener_config *l = listener_of(s);
+    const struct listener_config *l = session_listener(s);
     return l != NULL ? l->tls_context : NULL;
 }
 
@@ -57,7 +51,7 @@ bool login_tls_start(struct task *t, struct session *s, double deadline, struct 
 
 bool login_tls_required(const struct session *s)
 {
-    const struct listener_config *l = listener_of(s);
+    const struct listener_config *l = session_listener(s);
     return (l == NULL || l->tls == TLS_REQUIRED) && !stream_is_private(&s->client);
 }
 

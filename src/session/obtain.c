@@ -118,6 +118,7 @@ static bool lease_from(struct task *t, struct session *s, struct server *server,
         .fit = s->caps & CAPS_FIT,
         .state = s->state,
         .collation = s->collation,
+        .client = session_ends_for(s, server),
         .sure = sure,
     };
     s->is_waiting = true;
@@ -238,8 +239,11 @@ static bool lease_new(struct task *t, struct session *s, const struct command *c
     /* what can't be sent twice, and a second attempt, must not find a dead connection */
     bool sure = !cmd->st.reads_only || !cmd->whole || cmd->response == RESPONSE_NONE ||
                 attempt->n_again++ > 0;
-    for (;;) {
+    for (bool has_failed = false;; has_failed = true) {
+        struct fault first = *why;
         struct server *server = choose(s, topology, plan, attempt, why);
+        if (server == NULL && has_failed)
+            *why = first;         /* says more than that there is no other server */
         if (server == NULL)
             return false;
         if (lease_from(t, s, server, sure, why))

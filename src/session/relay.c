@@ -185,7 +185,7 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
 
 static bool on_infile(struct task *t, struct relay *x, const struct response_found *f)
 {
-    uint8_t next_seq;
+    struct upload up = { .server_seq = x->r.next_seq };
     if ((x->s->caps & CAP_LOCAL_FILES) == 0)
         return fault_set(&x->out->why, BLAME_SERVER, CR_SERVER_LOST,
                          "volvox: server %s asked for a file that the client did not allow",
@@ -196,10 +196,11 @@ static bool on_infile(struct task *t, struct relay *x, const struct response_fou
         buf_skip(&x->s->client.in, x->cmd->wire_len);
         x->out->drained = true;
     }
-    if (!infile(t, x->s, x->be, f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER, &next_seq,
-                &x->out->why))
+    if (!infile(t, x->s, x->be, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER),
+                &up, &x->out->why))
         return false;
-    response_after_infile(&x->r, next_seq);
+    response_after_infile(&x->r, up.server_seq);
+    x->r.seq_shift = (uint8_t)(up.client_seq - up.server_seq);
     return true;
 }
 
@@ -301,6 +302,7 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
     x.insert_eof = client_wants_eof && !server_sends_eof;
     x.drop_eof = !client_wants_eof && server_sends_eof;
     response_begin(&x.r, cmd->response, be->caps, cmd->server_seq);
+    x.r.any_seq = stream_compression(&be->stream) != NULL;
     x.r.seq_shift = (uint8_t)(cmd->next_seq - cmd->server_seq);
     x.r.tells_definitions = definitions_matter(&x) || cmd->has_own_id;
     out->over = relay_steps(t, &x);
@@ -386,6 +388,7 @@ bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out,
     uint64_t n_params = 0;
     response_begin(&r, RESPONSE_PREPARE, be->caps, 1);
     r.tells_definitions = (be->caps & CAP_CACHE_METADATA) != 0;
+    r.any_seq = stream_compression(&be->stream) != NULL;
     do {
         enum response_step what =
             response_next(&r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), &f, why);

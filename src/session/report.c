@@ -15,7 +15,7 @@ static const char *phase_name(const struct session *s)
 static void copy_session(const struct session *s, struct session_row *row, uint64_t now_us)
 {
     const struct config *c = s->config;
-    char host[ADDRESS_TEXT_BYTES];
+    char host[ADDRESS_TEXT_BYTES], through[ADDRESS_TEXT_BYTES];
     *row = (struct session_row){
         .id = s->id,
         .worker = (unsigned)worker_index(session_worker(s)),
@@ -27,14 +27,17 @@ static void copy_session(const struct session *s, struct session_row *row, uint6
         .commands = s->commands,
         .bytes_in = s->client.received,
         .bytes_out = s->client.sent,
+        .compression = stream_compression(&s->client),
     };
     session_host(s, host);
+    session_through(s, through);
     str_copy(row->host, sizeof row->host, bytes_str(host));
     struct tls_facts tls;
     if (stream_tls(&s->client, &tls)) {
         str_copy(row->tls, sizeof row->tls, bytes_str(tls.version));
         str_copy(row->cipher, sizeof row->cipher, bytes_str(tls.cipher));
     }
+    str_copy(row->through, sizeof row->through, bytes_str(through));
     if (s->state != NULL)
         str_copy(row->schema, sizeof row->schema, s->state->schema);
     if (s->user != NULL) {

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
                struct outcome *out)
@@ -99,6 +98,15 @@ static void move(struct session *s, enum session_phase to)
         list_push_back(lists[to], &s->link);
 }
 
+static void count_traffic(const struct session *s)
+{
+    struct traffic t;
+    stream_traffic(&s->client, &t);
+    count_add(&worker_counters(session_worker(s))->compressed_clients_clear, t.received + t.sent);
+    count_add(&worker_counters(session_worker(s))->compressed_clients_wire,
+              t.wire_received + t.wire_sent);
+}
+
 static void free_session(struct session *s)
 {
     struct sessions *ss = s->home;
@@ -106,13 +114,16 @@ static void free_session(struct session *s)
     count(w, clients_closed);
     count_add(&worker_counters(w)->bytes_to_clients, s->client.sent);
     count_add(&worker_counters(w)->bytes_from_clients, s->client.received);
+    count_traffic(s);
     gauge_add(&worker_counters(w)->sessions, -1);
     atomic_fetch_sub_explicit(&ss->count, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&s->door->open, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&ss->shared->open, 1, memory_order_relaxed);
     list_leave(&s->all);
     id_drop(s);
+    session_ends_forget(s);
     stream_close(&s->client);
+    mem_free(s->more);
     mem_free(s);
 }
 
@@ -220,6 +231,11 @@ static void follow_account(struct session *s, const struct user_config *u)
 }
 
 static const char account_gone[] = "volvox: the account or the group was removed";
+
+const struct listener_config *session_listener(const struct session *s)
+{
+    return config_listener(s->config, bytes_str(s->door->listener));
+}
 
 bool session_follow_group(struct session *s, const struct config *now)
 {
@@ -536,23 +552,6 @@ bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why
                                             STATUS_IN_TRANS_READONLY | STATUS_NO_BACKSLASH_ESCAPES) };
     ok_write(&s->client.out, &seq, &ok, 0x00, s->caps);
     return stream_flush(t, &s->client, 0, why);
-}
-
-void session_address(const struct session *s, struct address *out)
-{
-    *out = (struct address){ .len = sizeof out->un };
-    if (getpeername(stream_fd(&s->client), &out->any, &out->len) != 0)
-        out->len = 0;
-}
-
-void session_host(const struct session *s, char out[ADDRESS_TEXT_BYTES])
-{
-    struct address a;
-    session_address(s, &a);
-    if (a.len == 0)
-        str_copy(out, ADDRESS_TEXT_BYTES, BYTES_LITERAL("?"));
-    else
-        address_print(&a, false, out);
 }
 
 static void on_forget(struct ev_loop *loop, ev_timer *timer, int revents)

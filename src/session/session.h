@@ -219,6 +219,8 @@ struct session_row {
     uint32_t server_thread;
     uint32_t pins;
     uint64_t commands, bytes_in, bytes_out;
+    const char *compression;      /* "zlib", "zstd"; NULL = none                          */
+    char through[64];             /* the load balancer that named `host`; "" = none        */
 };
 /* Copy sessions of this worker, at most `max`, those that follow the bookmark; returns how many (0 at
  * the end).  The worker's own thread (through worker_ask()): in pieces, so that a worker with

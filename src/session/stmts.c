@@ -123,8 +123,7 @@ void statements_forget(struct session *s)
     for (struct stmt *st; (st = map_next(&s->more->statements, &at)) != NULL;)
         free_stmt(st);
     map_release(&s->more->statements);
-    mem_free(s->more);
-    s->more = NULL;
+    *s->more = (struct session_more){ .ends = s->more->ends };
     s->has_new_id = false;
 }
 

@@ -26,7 +26,10 @@ bool tunnel(struct task *t, struct session *s, struct command *cmd, struct outco
     count(session_worker(s), tunnels);
     out->answered = out->tunnelled = true;
     s->in_tunnel = true;
-    pump(t, &s->client, &be->stream, &out->why);
+    /* what the server counts within compressed frames is not what an ordinary client expects */
+    struct renumbering numbers = { .seq = cmd->next_seq };
+    bool jump = stream_compression(&be->stream) != NULL;
+    pump(t, &s->client, &be->stream, jump ? &numbers : NULL, &out->why);
     s->in_tunnel = false;
     log_info("tunnel closed", "session=%u server=%s to_client=%llu why=%s", s->id, be->server->name,
              (unsigned long long)s->client.sent, log_quote(bytes_str(out->why.text)));

@@ -55,6 +55,10 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(server_errors, "commands that the server answered with ERR")                   \
     X(bytes_to_clients, "bytes sent to clients")                                     \
     X(bytes_from_clients, "bytes received from clients")                             \
+    X(compressed_clients_clear, "bytes to and from clients that compress, before compression") \
+    X(compressed_clients_wire, "the same bytes as they travelled, to and from clients") \
+    X(compressed_servers_clear, "bytes to and from servers that compress, before compression") \
+    X(compressed_servers_wire, "the same bytes as they travelled, to and from servers") \
     X(backends_opened, "connections to servers opened and logged in")                \
     X(backends_failed, "connections to servers that could not be made")              \
     X(accounts_refused, "logins that servers refused because of the account")        \

@@ -1,4 +1,5 @@
-"""What people use: each driver does queries, prepared statements, transactions, errors."""
+"""What people use: each driver does queries, prepared statements, transactions, errors; in clear, in
+TLS, and compressed where it can."""
 import os
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from conftest import DIRECT
+from processes import wait_until
 from servers import APP, CACHE
 from volvox import Volvox, settings_for
 
@@ -35,17 +37,44 @@ def in_tls(authority):
         volvox.stop()
 
 
+class Way:
+    """To a place: the port to connect to, and what to tell the program by its environment."""
+
+    def __init__(self, port, told, volvox):
+        self.port, self.told, self.volvox = port, told, volvox
+
+    def packed_bytes(self):
+        return self.volvox.status()["compressed_clients_wire"] if self.volvox else 0
+
+
+def way_to(place, how, authority, in_tls):
+    told, volvox = {}, place.volvox
+    if "compressed" in how:
+        told["VOLVOX_COMPRESS"] = "1"
+    if "tls" not in how or DIRECT:
+        return Way(place.port, told, volvox)
+    volvox = in_tls(place)
+    return Way(volvox.port, {**told, "VOLVOX_TLS_CA": str(authority.certificate)}, volvox)
+
+
 @pytest.fixture(params=["clear", "tls"])
 def way(request, place, authority, in_tls):
-    """The port to connect to, and what to tell the program by its environment."""
-    if request.param == "clear" or DIRECT:
-        return place.port, {}
-    return in_tls(place).port, {"VOLVOX_TLS_CA": str(authority.certificate)}
+    return way_to(place, request.param, authority, in_tls)
+
+
+@pytest.fixture(params=["clear", "tls", "compressed", "compressed-tls"])
+def any_way(request, place, authority, in_tls):
+    """For drivers that can compress: they must have done it."""
+    way = way_to(place, request.param, authority, in_tls)
+    before = way.packed_bytes()
+    yield way
+    if "VOLVOX_COMPRESS" in way.told and way.volvox:
+        wait_until(lambda: way.packed_bytes() > before, 10, "the driver's compressed bytes")
 
 
 def run(argv, way, **more):
     """The program must say ok, in front of this place."""
-    port, told = way
+    port, told = way.port, way.told
     arguments = ["127.0.0.1", str(port), *APP, "shop"]
     env = dict(os.environ, **told, **more)
     done = subprocess.run([str(a) for a in [*argv, *arguments]], stdout=subprocess.PIPE, timeout=60,
@@ -58,24 +87,31 @@ def needs(program):
         pytest.skip(f"no {program} here")
 
 
-@pytest.mark.parametrize("module", ["pymysql", "MySQLdb"])
-def test_python(way, module):
+def run_python(module, way):
     found = subprocess.run([sys.executable, "-c", f"import {module}"], stderr=subprocess.DEVNULL)
     if found.returncode != 0:
         pytest.skip(f"no {module} here")
     run([sys.executable, DRIVERS / "driver_python.py", module], way)
 
 
-def test_php_pdo(way):
+def test_pymysql(way):
+    run_python("pymysql", way)
+
+
+def test_mysqlclient(any_way):
+    run_python("MySQLdb", any_way)
+
+
+def test_php_pdo(any_way):
     needs("php")
-    run(["php", DRIVERS / "driver.php"], way)
+    run(["php", DRIVERS / "driver.php"], any_way)
 
 
-def test_perl_dbd_mariadb(way):
+def test_perl_dbd_mariadb(any_way):
     needs("perl")
     if subprocess.run(["perl", "-MDBD::MariaDB", "-e1"], stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("no DBD::MariaDB here")
-    run(["perl", DRIVERS / "driver.pl"], way)
+    run(["perl", DRIVERS / "driver.pl"], any_way)
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +125,12 @@ def compile_with(argv, env=None):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_c_client(way, built):
+def test_the_c_client(any_way, built):
     program = built / "driver_c"
     if not program.exists():
         flags = subprocess.check_output(["pkg-config", "--cflags", "--libs", "libmariadb"], text=True).split()
         compile_with(["cc", "-Wall", "-o", program, DRIVERS / "driver.c", *flags])
-    run([program], way)
+    run([program], any_way)
 
 
 def test_go(way, built):
@@ -128,5 +164,5 @@ def mysql2():
     return directory / "node_modules"
 
 
-def test_node_mysql2(way, mysql2):
-    run(["node", "--no-deprecation", DRIVERS / "driver.js"], way, NODE_PATH=str(mysql2))
+def test_node_mysql2(any_way, mysql2):
+    run(["node", "--no-deprecation", DRIVERS / "driver.js"], any_way, NODE_PATH=str(mysql2))

@@ -57,7 +57,7 @@ def compressed():
     text = b"\x6b\0\0\0\3select '" + b"abcdefgh" * 12 + b"'"
     for number, algorithm in enumerate(("zlib", "zstd")):
         small = squeeze(algorithm, text)
-        for trip, step in ((0, 250), (2, 3)):
+        for trip, step in ((0, 250), (6, 3)):
             choices = bytes([number | trip, step, 20, 1])
             put("compress", f"{algorithm}_frame_{trip}", choices + frame(0, small, len(text)))
             put("compress", f"{algorithm}_two_{trip}", choices + frame(0, small, len(text))
@@ -69,7 +69,7 @@ def compressed():
         bomb = squeeze(algorithm, bytes(1 << 20))
         put("compress", f"{algorithm}_bomb", choices + frame(0, bomb, 1 << 20))
     put("compress", "stored", bytes([2, 9, 3, 0]) + frame(0, b"\1\0\0\0\x0e") + frame(0, b"") + frame(3, text))
-    put("compress", "packets", bytes([2, 1, 3, 0]) + text + b"\1\0\0\0\x0e" + b"\0\0\0\1" + text)
+    put("compress", "packets", bytes([6, 1, 3, 0]) + text + b"\1\0\0\0\x0e" + b"\0\0\0\1" + text)
 
 
 def proxy_headers():

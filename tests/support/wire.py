@@ -422,11 +422,12 @@ def trusting(certificate=None, key=None, version=None):
 
 class Client(Packets):
     """Logs in at once unless told not to (login=False: only the greeting was read; greet=False:
-    not even that).  `prelude` is sent before anything else.  `tls`: True or a context."""
+    not even that).  `prelude` is sent before anything else; `source` is the address to come from.
+    `tls`: True or a context."""
 
     def __init__(self, port, user="app", password="app-secret", db=None, caps=MODERN, charset=45,
                  attributes=None, plugin=None, login=True, greet=True, host="127.0.0.1", timeout=10,
-                 receive_buffer=None, prelude=b"", tls=None):
+                 receive_buffer=None, prelude=b"", source=None, tls=None):
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -434,6 +435,8 @@ class Client(Packets):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock)
         try:
+            if source:
+                sock.bind((source, 0))
             sock.connect((host, port))
             sock.sendall(prelude)
             self._begin(user, password, db, caps, charset, attributes, plugin, greet, login, tls)

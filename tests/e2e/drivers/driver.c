@@ -94,6 +94,8 @@ int main(int argc, char **argv)
         mysql_options(db, MYSQL_OPT_SSL_CA, ca);
         mysql_options(db, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
     }
+    if (getenv("VOLVOX_COMPRESS") != NULL)
+        mysql_options(db, MYSQL_OPT_COMPRESS, NULL);
     check(mysql_real_connect(db, argv[1], argv[3], argv[4], argv[5], (unsigned)atoi(argv[2]), NULL,
                              CLIENT_MULTI_STATEMENTS) != NULL, "connect");
     check((mysql_get_ssl_cipher(db) != NULL) == (ca != NULL), "TLS as asked for");

@@ -5,6 +5,8 @@ const mysql = require('mysql2/promise');
 
 const [host, port, user, password, database] = process.argv.slice(2);
 const where = { host, port: Number(port), user, password, database };
+if (process.env.VOLVOX_COMPRESS)
+  where.compress = true;
 if (process.env.VOLVOX_TLS_CA)
   where.ssl = { ca: require('fs').readFileSync(process.env.VOLVOX_TLS_CA) };
 

@@ -16,6 +16,7 @@ foreach ([false, true] as $emulated) {
     $pdo = new PDO("mysql:host=$host;port=$port;dbname=$db;charset=utf8mb4", $user, $password, [
         PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION,
         PDO::ATTR_EMULATE_PREPARES => $emulated,
+        PDO::MYSQL_ATTR_COMPRESS => getenv("VOLVOX_COMPRESS") !== false,
     ] + $tls);
     check($pdo->query("select 1 + 1")->fetchColumn() == 2, "a query");
 

@@ -4,6 +4,7 @@ use warnings;
 use DBI;
 
 my ($host, $port, $user, $password, $db) = @ARGV;
+my $compression = $ENV{VOLVOX_COMPRESS} ? ";mariadb_compression=1" : "";
 
 my %tls = $ENV{VOLVOX_TLS_CA} ? (mariadb_ssl => 1, mariadb_ssl_ca_file => $ENV{VOLVOX_TLS_CA},
                                  mariadb_ssl_verify_server_cert => 1) : ();
@@ -11,7 +12,7 @@ my %tls = $ENV{VOLVOX_TLS_CA} ? (mariadb_ssl => 1, mariadb_ssl_ca_file => $ENV{V
 sub check { my ($claim, $what) = @_; die "wrong: $what\n" unless $claim }
 
 for my $server_side (0, 1) {
-    my $dbh = DBI->connect("DBI:MariaDB:host=$host;port=$port;database=$db", $user, $password,
+    my $dbh = DBI->connect("DBI:MariaDB:host=$host;port=$port;database=$db$compression", $user, $password,
         { RaiseError => 1, PrintError => 0, AutoCommit => 1, mariadb_server_prepare => $server_side, %tls });
     check($dbh->selectrow_array("select 1 + 1") == 2, "a query");
 

@@ -20,6 +20,8 @@ def value(cursor, sql, args=None):
 where = dict(host=host, port=int(port), user=user, passwd=password, db=db, charset="utf8mb4")
 if "VOLVOX_TLS_CA" in os.environ:
     where["ssl"] = {"ca": os.environ["VOLVOX_TLS_CA"]}
+if "VOLVOX_COMPRESS" in os.environ and module == "MySQLdb":
+    where["compress"] = True
 connection = driver.connect(**where)
 c = connection.cursor()
 check(value(c, "select 1 + 1") == 2, "a query")

@@ -204,6 +204,36 @@ static void users_are_found_by_name_whatever_their_order(void **state)
     config_drop(c);
 }
 
+static void load_balancers_are_named_by_their_networks(void **state)
+{
+    (void)state;
+    struct config *c = good(MONITOR REST "[listener b]\naddress = 127.0.0.1:1\n"
+                                         "proxy_protocol = 10.0.0.0/8,  ::1 localhost\n");
+    assert_int_equal(c->listeners[0].n_proxies, 0);
+    assert_int_equal(c->listeners[1].n_proxies, 3);
+    assert_int_equal(c->listeners[1].proxies[0].bits, 8);
+    assert_int_equal(c->listeners[1].proxies[1].family, AF_INET6);
+    assert_int_equal(c->listeners[1].proxies[2].family, AF_UNIX);
+    config_drop(c);
+    expect(MONITOR "[listener main]\nproxy_protocol = 10.0.0.0/8, lb.example.com\n"
+                   "[server db1]\naddress = 127.0.0.1\n[user u]\npassword = p\n",
+           "5: error: proxy_protocol: \"lb.example.com\" is not a network (10.0.0.0/8), an IP "
+           "address, localhost or *\n");
+}
+
+static void compression_is_a_matter_of_each_hop(void **state)
+{
+    (void)state;
+    struct config *c = good(MONITOR REST "[listener b]\naddress = 127.0.0.1:1\ncompression = zlib,zstd\n"
+                                         "[server far]\naddress = 127.0.0.2\ncompression = zstd\n");
+    assert_int_equal(c->listeners[0].compression, COMPRESSION_OF_SERVERS);
+    assert_int_equal(c->listeners[1].compression, COMPRESSION_ZLIB | COMPRESSION_ZSTD);
+    assert_int_equal(c->servers[0].compression, COMPRESSION_OFF);
+    assert_int_equal(c->servers[1].compression, COMPRESSION_ZSTD);
+    assert_int_equal(c->servers[1].proxy_protocol, PROXY_OFF);
+    config_drop(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +255,8 @@ int main(void)
         cmocka_unit_test(a_user_without_a_password_is_worth_a_warning),
         cmocka_unit_test(addresses_must_make_sense),
         cmocka_unit_test(users_are_found_by_name_whatever_their_order),
+        cmocka_unit_test(load_balancers_are_named_by_their_networks),
+        cmocka_unit_test(compression_is_a_matter_of_each_hop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

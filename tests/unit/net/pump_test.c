@@ -7,6 +7,7 @@ struct line {
     struct stream a, b;
     int at_a, at_b;
     struct task *pumping;
+    struct renumbering *numbers;
     struct fault why;
     bool is_over;
 };
@@ -15,7 +16,7 @@ static void run_pump(struct task *t, void *arg)
 {
     struct line *l = arg;
     l->pumping = t;
-    pump(t, &l->a, &l->b, &l->why);
+    pump(t, &l->a, &l->b, l->numbers, &l->why);
     l->is_over = true;
 }
 
@@ -166,6 +167,31 @@ static void a_cancelled_pump_stops(void **state)
     in_task(cancel_it);
 }
 
+static void number_anew(struct task *t)
+{
+    struct line l;
+    struct renumbering numbers = { .seq = 255 };
+    open_line(t, &l);
+    l.numbers = &numbers;
+    peer_sends(l.at_b, "\1\0\0\7x\0\0", 7); /* one lies there, with the head of the next */
+    assert_true(stream_need(t, &l.b, 7, after(t, 10), &l.why));
+    start_pump(t, &l);
+    peer_sends(l.at_b, "\0\7\2\0\0\3yz", 8);
+    peer_sends(l.at_a, "\1\0\0\5a", 5);
+    arrives(t, l.at_a, "\1\0\0\377x\0\0\0\0\2\0\0\1yz", 15);
+    arrives(t, l.at_b, "\1\0\0\5a", 5);
+    close(l.at_a);
+    wait_until_over(t, &l);
+    close_line(&l);
+    close(l.at_b);
+}
+
+static void one_side_s_frames_may_be_numbered_anew(void **state)
+{
+    (void)state;
+    in_task(number_anew);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +199,7 @@ int main(void)
         cmocka_unit_test(the_last_word_of_who_closes_arrives),
         cmocka_unit_test(a_slow_reader_holds_up_its_sender_and_nobody_else),
         cmocka_unit_test(a_cancelled_pump_stops),
+        cmocka_unit_test(one_side_s_frames_may_be_numbered_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,7 +148,7 @@ static void what_is_written_is_read_however_it_arrives(void **state)
     {
         struct buf clear = { 0 }, wire = { 0 };
         struct compressed out;
-        compressed_init(&out, a, 0);
+        compressed_init(&out, a, 0, true);
         add_packet(&clear, 0, bytes_of(text.data, 5));
         add_packet(&clear, 1, text);
         add_packet(&clear, 2, BYTES_NONE);
@@ -159,7 +159,7 @@ static void what_is_written_is_read_however_it_arrives(void **state)
                 struct buf back = { 0 };
                 struct compressed in;
                 size_t step = MIN(steps[s], buf_len(&wire));
-                compressed_init(&in, a, 0);
+                compressed_init(&in, a, 0, false);
                 assert_true(read_all(&in, buf_bytes(&wire), step, rooms[r], &back));
                 assert_bytes_equal(buf_bytes(&back), buf_bytes(&clear));
                 assert_true(is_whole(&in));
@@ -186,8 +186,8 @@ static void what_is_put_in_parts_is_the_same(void **state)
         for (size_t at = FRAME_HEADER; at < buf_len(&clear); at++) {
             struct buf wire = { 0 }, back = { 0 };
             struct compressed out, in;
-            compressed_init(&out, a, 0);
-            compressed_init(&in, a, 0);
+            compressed_init(&out, a, 0, true);
+            compressed_init(&in, a, 0, false);
             write_all(&out, bytes_of(buf_head(&clear), at), &wire);
             write_all(&out, bytes_skip(buf_bytes(&clear), at), &wire);
             assert_true(read_all(&in, buf_bytes(&wire), SIZE_MAX / 2, 4096, &back));
@@ -215,7 +215,7 @@ static void short_pieces_and_those_that_do_not_shrink_are_stored(void **state)
             for (int random = 0; random < 2; random++) {
                 struct buf wire = { 0 };
                 struct compressed out;
-                compressed_init(&out, a, 0);
+                compressed_init(&out, a, 0, true);
                 out.out_left = FRAME_MAX; /* in the middle of a long payload */
                 write_all(&out, bytes_of(random ? noise.data : text.data, lengths[i]), &wire);
                 assert_int_equal(frames_in(&wire, &f, 1), 1);
@@ -242,8 +242,8 @@ static void levels_work_and_may_change_between_connections(void **state)
         for (unsigned level = 0; level <= ZSTD_LEVEL_MAX; level++) {
             struct buf wire = { 0 }, back = { 0 };
             struct compressed out, in;
-            compressed_init(&out, a, level);
-            compressed_init(&in, a, level);
+            compressed_init(&out, a, level, true);
+            compressed_init(&in, a, level, false);
             out.out_left = FRAME_MAX;
             write_all(&out, text, &wire);
             assert_true(buf_len(&wire) < text.len / 10);
@@ -264,8 +264,8 @@ static void packets_over_16_MiB_travel_in_small_pieces(void **state)
     {
         struct buf clear = { 0 }, wire = { 0 }, back = { 0 };
         struct compressed out, in;
-        compressed_init(&out, a, 1);
-        compressed_init(&in, a, 0);
+        compressed_init(&out, a, 1, true);
+        compressed_init(&in, a, 0, false);
         add_packet(&clear, 0, text);
         write_all(&out, buf_bytes(&clear), &wire);
         assert_int_equal(out.last_seq, 1);
@@ -288,7 +288,7 @@ static void a_peer_may_put_16_MiB_into_one_frame(void **state)
     {
         struct buf wire = { 0 }, back = { 0 };
         struct compressed in;
-        compressed_init(&in, a, 0);
+        compressed_init(&in, a, 0, false);
         size_t n = squeezed(a, text, small, room);
         add_frame(&wire, 0, bytes_of(small, n), text.len);
         assert_true(read_all(&in, buf_bytes(&wire), 4096, 4096, &back));
@@ -299,7 +299,7 @@ static void a_peer_may_put_16_MiB_into_one_frame(void **state)
     }
     struct buf wire = { 0 }, back = { 0 };
     struct compressed in;
-    compressed_init(&in, COMPRESSION_ZLIB, 0);
+    compressed_init(&in, COMPRESSION_ZLIB, 0, false);
     add_frame(&wire, 0, text, 0);
     assert_true(read_all(&in, buf_bytes(&wire), 100000, 4096, &back));
     assert_bytes_equal(buf_bytes(&back), text);
@@ -318,7 +318,7 @@ static void each_command_begins_a_frame_numbered_0(void **state)
     struct frame_seen f[8];
     struct buf clear = { 0 }, wire = { 0 };
     struct compressed out;
-    compressed_init(&out, COMPRESSION_ZLIB, 0);
+    compressed_init(&out, COMPRESSION_ZLIB, 0, true);
     add_packet(&clear, 0, bytes_of(text.data, 10));
     add_packet(&clear, 0, text);
     add_packet(&clear, 0, bytes_of(text.data, 1));
@@ -339,7 +339,7 @@ static void a_long_command_goes_on_counting(void **state)
     struct frame_seen f[8];
     struct buf clear = { 0 }, wire = { 0 };
     struct compressed out;
-    compressed_init(&out, COMPRESSION_ZSTD, 0);
+    compressed_init(&out, COMPRESSION_ZSTD, 0, true);
     add_packet(&clear, 0, text);
     write_all(&out, buf_bytes(&clear), &wire);
     assert_int_equal(frames_in(&wire, f, ARRAY_LEN(f)), 4);
@@ -356,7 +356,7 @@ static void answers_go_on_where_the_command_ended(void **state)
     struct frame_seen f;
     struct buf asked = { 0 }, back = { 0 }, wire = { 0 }, answer = { 0 };
     struct compressed c;
-    compressed_init(&c, COMPRESSION_ZLIB, 0);
+    compressed_init(&c, COMPRESSION_ZLIB, 0, false);
     for (uint8_t seq = 0; seq < 3; seq++) /* one command in three frames */
         add_frame(&asked, seq, bytes_of("\x05\0\0\0\x03" + 2 * seq, seq < 2 ? 2 : 1), 0);
     assert_true(read_all(&c, buf_bytes(&asked), SIZE_MAX / 2, 100, &back));
@@ -364,6 +364,11 @@ static void answers_go_on_where_the_command_ended(void **state)
     write_all(&c, buf_bytes(&answer), &wire);
     assert_int_equal(frames_in(&wire, &f, 1), 1);
     assert_int_equal(f.seq, 3);
+    buf_skip(&wire, buf_len(&wire));
+    add_packet(&answer, 0, BYTES_LITERAL("rows, the 256th packet among them"));
+    write_all(&c, buf_bytes(&answer), &wire);
+    assert_int_equal(frames_in(&wire, &f, 1), 1);
+    assert_int_equal(f.seq, 4);
     buf_release(&asked);
     buf_release(&back);
     buf_release(&wire);
@@ -379,7 +384,7 @@ static void a_command_that_came_early_is_read_by_itself(void **state)
     struct frame_seen f[2];
     struct buf wire = { 0 }, answer = { 0 }, out = { 0 };
     struct compressed c;
-    compressed_init(&c, COMPRESSION_ZLIB, 0);
+    compressed_init(&c, COMPRESSION_ZLIB, 0, false);
     add_frame(&wire, 0, BYTES_LITERAL("\x03\0\0"), 0);
     add_frame(&wire, 1, BYTES_LITERAL("\0\x0e"), 0);
     size_t first = buf_len(&wire);
@@ -411,7 +416,7 @@ static void numbers_wrap_around_in_an_upload(void **state)
     struct frame_seen f[4];
     struct buf clear = { 0 }, wire = { 0 }, heard = { 0 }, ignored = { 0 };
     struct compressed out;
-    compressed_init(&out, COMPRESSION_ZLIB, 0);
+    compressed_init(&out, COMPRESSION_ZLIB, 0, true);
     out.seq = 17;
     add_packet(&clear, 254, BYTES_LITERAL("a"));
     add_packet(&clear, 255, BYTES_LITERAL("b"));
@@ -447,7 +452,7 @@ static void assert_refused(enum compression a, struct bytes payload, size_t unco
     for (size_t s = 0; s < ARRAY_LEN(steps); s++) {
         struct buf wire = { 0 }, back = { 0 };
         struct compressed in;
-        compressed_init(&in, a, 0);
+        compressed_init(&in, a, 0, false);
         add_frame(&wire, 0, payload, uncompressed);
         /* what would make up for it must not be reached */
         add_frame(&wire, 1, BYTES_LITERAL("behind"), 0);
@@ -514,7 +519,7 @@ static void a_bomb_goes_off_where_its_claim_ends(void **state)
         uint8_t window[4096];
         struct compressed in;
         size_t n = squeezed(a, zeros, small, room), all = 0, taken, given;
-        compressed_init(&in, a, 0);
+        compressed_init(&in, a, 0, false);
         add_frame(&wire, 0, bytes_of(small, n), FRAME_MAX);
         while (
             compressed_read(&in, tools, buf_bytes(&wire), &taken, window, sizeof window, &given)) {
@@ -539,7 +544,7 @@ static void several_zstd_frames_may_stand_in_one(void **state)
     struct compressed in;
     size_t n = squeezed(COMPRESSION_ZSTD, bytes_of(text.data, 400), small, sizeof small);
     n += squeezed(COMPRESSION_ZSTD, bytes_skip(text, 400), small + n, sizeof small - n);
-    compressed_init(&in, COMPRESSION_ZSTD, 0);
+    compressed_init(&in, COMPRESSION_ZSTD, 0, false);
     add_frame(&wire, 0, bytes_of(small, n), text.len);
     assert_true(read_all(&in, buf_bytes(&wire), 7, 4096, &back));
     assert_bytes_equal(buf_bytes(&back), text);
@@ -554,7 +559,7 @@ static void an_empty_frame_is_nothing(void **state)
     (void)state;
     struct buf wire = { 0 }, back = { 0 };
     struct compressed in;
-    compressed_init(&in, COMPRESSION_ZLIB, 0);
+    compressed_init(&in, COMPRESSION_ZLIB, 0, false);
     for (uint8_t i = 0; i < 100; i++)
         add_frame(&wire, i, BYTES_NONE, 0);
     add_frame(&wire, 100, BYTES_LITERAL("x"), 0);

@@ -176,6 +176,34 @@ static void inserted_bytes_push_the_rest_on(void **state)
     }
 }
 
+static void frames_are_numbered_anew_however_they_are_cut(void **state)
+{
+    (void)state;
+    static const size_t lengths_of[] = { 5, 0, 1, 300, 0, 70000, 2 };
+    struct buf wire = { 0 }, expected = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(lengths_of); i++) {
+        struct bytes payload = pattern(lengths_of[i]);
+        uint8_t jumping = (uint8_t)(i * 37), seq = (uint8_t)(253 + i);
+        packet_write(&wire, &jumping, payload);
+        packet_write(&expected, &seq, payload);
+        free((void *)payload.data);
+    }
+    for (size_t step = 1; step < 12; step++) {
+        struct buf copy = { 0 };
+        struct renumbering r = { .seq = 253 };
+        buf_add(&copy, buf_bytes(&wire));
+        for (size_t at = 0, n; at < buf_len(&copy); at += n) {
+            n = MIN(step, buf_len(&copy) - at);
+            renumber(&r, buf_head(&copy) + at, n);
+        }
+        assert_bytes_equal(buf_bytes(&copy), buf_bytes(&expected));
+        assert_int_equal(r.seq, (uint8_t)(253 + ARRAY_LEN(lengths_of)));
+        buf_release(&copy);
+    }
+    buf_release(&wire);
+    buf_release(&expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +213,7 @@ int main(void)
         cmocka_unit_test(a_full_frame_needs_another),
         cmocka_unit_test(a_packet_that_will_be_too_large_is_refused_by_its_header),
         cmocka_unit_test(inserted_bytes_push_the_rest_on),
+        cmocka_unit_test(frames_are_numbered_anew_however_they_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -361,6 +361,34 @@ static void capabilities_that_were_not_offered_do_not_count(void **state)
     buf_release(&out);
 }
 
+/* Behind everything else; a level that zstd does not have is refused, and so is none. */
+static void zstd_needs_a_level(void **state)
+{
+    (void)state;
+    static const uint64_t forms[] = { 0, CAP_PLUGIN_AUTH, CAP_PLUGIN_AUTH | CAP_CONNECT_ATTRS };
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        for (unsigned level = 0; level < 30; level++) {
+            struct login l = a_login(CAP_SECURE_CONNECTION | CAP_ZSTD | forms[i]), got;
+            struct buf out = { 0 };
+            struct fault why = FAULT_NONE;
+            uint8_t seq = 1;
+            l.zstd_level = (uint8_t)level;
+            login_write(&out, &seq, &l);
+            bool is_right = level >= 1 && level <= ZSTD_LEVEL_MAX;
+            assert_int_equal(login_read(payload_of(&out), UINT64_MAX, &got, &why), is_right);
+            if (is_right)
+                assert_int_equal(got.zstd_level, level);
+            else
+                assert_int_equal(why.code, 3923);
+            /* who was not offered it may write what it likes there */
+            assert_true(login_read(payload_of(&out), ~CAP_ZSTD, &got, &why));
+            struct bytes cut = exact_copy(bytes_of(payload_of(&out).data, payload_of(&out).len - 1));
+            assert_false(login_read(cut, UINT64_MAX, &got, &why));
+            exact_free(cut);
+            buf_release(&out);
+        }
+}
+
 static void clients_older_than_4_1_are_refused(void **state)
 {
     (void)state;
@@ -485,6 +513,7 @@ int main(void)
         cmocka_unit_test(the_short_form_asks_for_tls),
         cmocka_unit_test(the_flag_asks_for_tls_whatever_follows),
         cmocka_unit_test(capabilities_that_were_not_offered_do_not_count),
+        cmocka_unit_test(zstd_needs_a_level),
         cmocka_unit_test(clients_older_than_4_1_are_refused),
         cmocka_unit_test(attributes_are_at_most_64_kib),
         cmocka_unit_test(attributes_are_walked_to_their_end),
