@@ -181,11 +181,11 @@ bool rsa_encrypt_password(struct bytes pem, const uint8_t scramble[SCRAMBLE_BYTE
     size_t n = secret->clear_len + 1, len = sizeof cipher;
     if (secret->clear == NULL)
         return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
-                         "The account's password is not known in clear");
+                         "volvox: the account's password is not known in clear");
     EVP_PKEY *key = public_key_of(pem);
     if (key == NULL)
         return fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET,
-                         "The server's public key is not an RSA key in PEM");
+                         "volvox: the server's public key is not an RSA key in PEM");
     bool done = n + OAEP_BYTES <= (size_t)EVP_PKEY_get_size(key);
     if (done) {
         memcpy(text, secret->clear, n);
@@ -196,7 +196,7 @@ bool rsa_encrypt_password(struct bytes pem, const uint8_t scramble[SCRAMBLE_BYTE
     EVP_PKEY_free(key);
     if (!done)
         return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
-                         "The password does not fit the server's RSA key");
+                         "volvox: the password does not fit the server's RSA key");
     buf_add(out, bytes_of(cipher, len));
     return true;
 }

@@ -34,7 +34,7 @@ bool column_extension_at(struct bytes payload, size_t *at, struct fault *why)
         read_lenenc_bytes(&c);
     *at = payload.len - cursor_left(&c);
     return (!c.bad && cursor_left(&c) > COLUMN_FIXED_BYTES) ||
-           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "Malformed column definition");
+           fault_set(why, BLAME_SERVER, ER_MALFORMED_PACKET, "volvox: malformed column definition");
 }
 
 void column_write(struct buf *out, uint8_t *seq, const struct column *c)

@@ -297,7 +297,7 @@ static bool say_failed(const SSL *ssl, enum blame blame, bool at_end, struct fau
     long verdict = verifies ? SSL_get_verify_result(ssl) : X509_V_OK;
     const char *reason = tls_reason();
     if (at_end)
-        return fault_set(why, blame, 0, "%s closed the connection during the TLS handshake",
+        return fault_set(why, blame, 0, "volvox: %s closed the connection during the TLS handshake",
                          blame_name(blame));
     if (verdict == X509_V_OK)
         return fault_set(why, blame, code, "volvox: TLS handshake with %s failed: %s",
@@ -311,7 +311,7 @@ static bool flush_handshake(struct task *t, struct stream *st, struct tls *x, do
 {
     while (flush_held(x) < 0) {
         if (!would_block(errno))
-            return fault_set(why, st->blame, 0, "%s is lost during the TLS handshake: %s",
+            return fault_set(why, st->blame, 0, "volvox: %s is lost during the TLS handshake: %s",
                              blame_name(st->blame), strerror(errno));
         if (!stream_wait_writable(t, st, deadline, why))
             return false;

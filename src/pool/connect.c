@@ -95,13 +95,13 @@ static void write_login(struct backend *be, struct bytes plugin, struct bytes to
 /* Name the server and the account in front of what is wrong. */
 static bool about_account(const struct backend *be, struct fault *why)
 {
-    char text[sizeof why->text];
+    size_t prefix = sizeof "volvox: " - 1;
+    bool has_prefix = strncmp(why->text, "volvox: ", prefix) == 0;
     if (why->blame != BLAME_POLICY && why->blame != BLAME_SERVER)
         return false;
-    str_copy(text, sizeof text, bytes_str(why->text));
-    snprintf(why->text, sizeof why->text, "volvox: can't log in to server %.40s as '%.60s': %.90s",
-             be->server->name, be->pool->account->server_user, text);
-    return false;
+    return fault_set_state(why, why->blame, why->code, why->sqlstate,
+                           "volvox: can't log in to server %.40s as '%.60s': %s", be->server->name,
+                           be->pool->account->server_user, why->text + (has_prefix ? prefix : 0));
 }
 
 static bool refused(struct bytes payload, struct fault *why)

@@ -3,9 +3,12 @@
 A test says with @provokes which rows it is about and gets a function `told(call, ...)` for each: it calls,
 and the error must have the row's code, SQLSTATE and text.
 """
+import hashlib
 import pathlib
 import re
+import select
 import struct
+import subprocess
 import threading
 import time
 
@@ -17,13 +20,14 @@ from processes import free_port, wait_until
 from servers import APP, ROOT
 from test_admin import Admin, admin_settings
 from volvox import settings_for
-from wire import (COM_PROCESS_KILL, COM_QUERY, COM_STMT_EXECUTE, MODERN, PROTOCOL_41, SHA2,
+from wire import (BASE, COM_QUERY, COM_STMT_EXECUTE, MODERN, PLUGIN_AUTH, PROTOCOL_41, SHA2, SSL,
                   STATUS_AUTOCOMMIT, STATUS_STATE_CHANGED, Client, ServerError, frame, lenstr)
 
 pytestmark = pytest.mark.skipif(DIRECT, reason="needs Volvox")
 
 COM_FETCH = 28
 LONG = "a-password-longer-than-a-short-key-takes" * 3
+NATIVE_HASH = "*" + hashlib.sha1(hashlib.sha1(b"app-secret").digest()).hexdigest().upper()
 
 
 # Words in capitals that are meant.
@@ -57,8 +61,11 @@ PROVOKED = set()
 
 
 def row_of(beginning):
-    """The row whose text begins so."""
-    found = [r for t, r in ROWS.items() if t.startswith(beginning)]
+    """The row whose text begins so; "...: REASON" is one that has this reason."""
+    if beginning.startswith("...: "):
+        found = [r for t, r in ROWS.items() if beginning[3:] in t]
+    else:
+        found = [r for t, r in ROWS.items() if t.startswith(beginning)]
     exact = [r for r in found if r.text == beginning]
     assert len(exact or found) == 1, f"{beginning!r}: {[r.text for r in found]}"
     return (exact or found)[0]
@@ -89,11 +96,28 @@ ELSEWHERE = {
         "test_proxy_protocol.py::test_a_header_that_makes_no_sense_is_refused_as_by_mariadb",
     "Invalid zstd compression level":
         "test_compression.py::test_the_level_of_zstd_is_checked_as_mysql_does",
+    "Connections using insecure transport": "test_tls.py::test_a_listener_that_requires_tls_refuses_as_servers_do",
+    "Operation KILL USER failed for": "test_kill.py::test_kill_user_asks_the_server_who_may",
+    "This command is not supported in the prepared statement protocol yet":
+        "test_dialects.py::test_a_client_that_did_not_ask_for_bulk_has_none",
+    "The client was disconnected by the server because of inactivity. See":
+        "test_suites_found.py::test_a_session_that_sets_wait_timeout_ends_as_on_the_server",
     "volvox: more than 16 MiB for a statement with that many parameters":
         "test_review_statements.py::test_types_that_find_no_room_in_a_long_execution_are_an_error",
 }
 
 NOT_PROVOKED = {
+    "volvox: the account's plugin 'PLUGIN' may send the password as it is": "needs accounts of the servers",
+    "volvox: the password of 'USER' is not known here": "needs accounts of the servers",
+    "Failed to parse proxy header": "needs a listener that takes them",
+    "Access denied for user 'USER'": "only for names that no packet would hold",
+    "Malformed communication packet.": "MySQL's words for MySQL's query attributes",
+    "volvox: query attributes beside long values": "MariaDB behind a client with attributes and long data",
+    "volvox: more than 16 MiB with query attributes": "as above",
+    "volvox: query attributes may have at most N bytes": "as above",
+    "volvox: server NAME leaves out definitions": "only a server that lies",
+    "volvox: malformed column definition": "only where definitions are rewritten",
+    "volvox: server is lost during the TLS handshake: REASON": "a reason is known if the socket breaks between two calls",
     "volvox: connection to server is lost: REASON": "a reason is known if the socket breaks between two calls",
     "volvox: server did not go on in time": "takes 60 s",
     "volvox: server NAME is too old": "greeting_read() refuses such servers before",
@@ -144,23 +168,16 @@ def test_no_connection_in_time(one):
 
 
 @provokes("volvox: cancelled while waiting for a connection to server")
-def test_killed_while_waiting_for_a_connection(mariadb, start_volvox):
-    volvox = start_volvox(settings_for(mariadb.cluster, server_limit=1, workers=1, queue_timeout="20s"))
-    with Client(volvox.port) as a, Client(volvox.port) as b:
+def test_cancelled_while_waiting_for_a_connection(mariadb, start_volvox):
+    """(Who is killed there hears what servers say: nothing, or 1317.)"""
+    settings = settings_for(mariadb.cluster, server_limit=1, workers=1, queue_timeout="20s")
+    volvox = start_volvox(settings)
+    with Client(volvox.port) as a, Client(volvox.port, "other", "other-secret") as b:
         a.query("begin")
         b.command(COM_QUERY, b"insert into nosuch values (1)")
-        with Client(volvox.port) as killer:
-            wait_until(lambda: kill_hits(killer, b, "volvox: cancelled while waiting for a connection"), 10, "it waits")
-
-
-def kill_hits(killer, victim, beginning):
-    """Kill it until it has been hit where it waits."""
-    try:
-        killer.query(f"kill {victim.greeting.thread_id}")
-    except ServerError as e:
-        assert e.code == 1094
-    told(beginning, victim.read_result)
-    return True
+        wait_until(lambda: volvox.status()["sessions_busy"] == 1, 10, "it waits")
+        volvox.reload({k: v for k, v in settings.items() if k != "user other"})
+        told("volvox: cancelled while waiting for a connection", b.read_result)
 
 
 @provokes("volvox: the group is paused and was not resumed in time")
@@ -190,13 +207,15 @@ def test_an_account_that_is_removed(mariadb, start_volvox):
 class House:
     """A Volvox in front of one fake server."""
 
-    def __init__(self, start_volvox):
+    def __init__(self, start_volvox, with_tls=False):
         self.server = FakeServer()
+        tls = {"tls": "required"} if with_tls else {}
         self.volvox = start_volvox({
             "volvox": {"workers": 1, "connect_timeout": "600ms", "queue_timeout": "3s", "max_packet": "64K"},
             "listener main": {"address": f"127.0.0.1:{free_port()}"}, "group main": {},
-            "server fake": {"address": f"127.0.0.1:{self.server.port}", "role": "primary"},
+            "server fake": {"address": f"127.0.0.1:{self.server.port}", "role": "primary", **tls},
             "user app": {"password": "app-secret"},
+            "user hashed": {"password_hash": NATIVE_HASH},
             "user long": {"password": LONG}})
 
     def client(self, *args, **more):
@@ -285,24 +304,21 @@ def test_a_server_that_leaves(house, how):
 
 
 @provokes("volvox: cancelled while waiting for server")
-def test_killed_while_volvox_prepares_the_connection(house):
+def test_cancelled_while_volvox_prepares_the_connection(house):
     started = threading.Event()
 
     def answer(connection, code, payload):
-        if payload == b"nodb":
+        if payload.startswith(b"SET NAMES"):
             started.set()
             time.sleep(3)
         return None
 
     house.server.answer = answer
-    with house.client() as c, house.client() as killer:
-        c.query("insert into t values (1)")
-        c.command(2, b"nodb")
+    with house.client("hashed", "app-secret") as c:
+        c.command(COM_QUERY, b"insert into t values (1)")
         assert started.wait(5)
-        killer.query(f"kill {c.greeting.thread_id}")
-        with pytest.raises(ServerError) as caught:
-            c.read_result()
-        assert (caught.value.code, caught.value.state) == (1317, "70100")
+        house.volvox.reload({k: v for k, v in house.volvox.settings.items() if k != "user hashed"})
+        told("volvox: cancelled while waiting for server", c.read_result)
 
 
 # ---- servers that cannot be logged in to --------------------------------------------------------------
@@ -346,12 +362,15 @@ STRANGERS = {
         lambda: greets_with(greeting_payload(caps=MODERN & ~PROTOCOL_41)),
     "volvox: the server speaks protocol version N, not 10": lambda: greets_with(b"\x09" + greeting_payload()[1:]),
     "volvox: malformed WHAT packet": lambda: asks_for(b"\xff\1"),
-    "volvox: malformed request to switch authentication": lambda: asks_for(b"\xfeno-end"),
-    "volvox: the server asks for a password in the format before 4.1": lambda: asks_for(b"\xfe"),
-    "volvox: server NAME wants authentication plugin 'PLUGIN' for user 'USER'":
+    "...: malformed request to switch authentication": lambda: asks_for(b"\xfeno-end"),
+    "...: the server asks for a password in the format before 4.1": lambda: asks_for(b"\xfe"),
+    "...: it wants the authentication plugin 'PLUGIN', which Volvox does not have":
         lambda: asks_for(b"\xfedialog\0" + bytes(21)),
-    "volvox: server NAME sent no public key": lambda: asks_for(b"\1\4", b"\0no key"),
-    "volvox: the server's public key is not an RSA key in PEM": lambda: asks_for(b"\1\4", b"\1no key"),
+    "...: it wants PLUGIN, and the connection to it is not encrypted":
+        lambda: asks_for(b"\xfemysql_clear_password\0"),
+    "...: it wants a second factor, which Volvox can't give": lambda: asks_for(b"\2authentication_webauthn\0"),
+    "...: it sent what its authentication plugin never sends": lambda: asks_for(b"\1\7"),
+    "...: the server's public key is not an RSA key in PEM": lambda: asks_for(b"\1\4", b"\1no key"),
     "volvox: the password does not fit the server's RSA key": lambda: asks_for(b"\1\4", b"\1" + short_key()),
     "volvox: server NAME does not finish its login": lambda: asks_for(*[SWITCH] * 20),
     "volvox: no connection to server NAME within connect_timeout": lambda: lambda connection: time.sleep(5),
@@ -364,6 +383,55 @@ def test_a_server_that_cannot_be_logged_in_to(house, text):
     house.server.script = STRANGERS[text]()
     with house.client("long", LONG) as c:
         told(text, c.query, "insert into t values (1)")
+
+
+@provokes("...: it wants PLUGIN, and of the password Volvox only knows WHAT; give it the password")
+def test_a_server_that_wants_more_than_the_hash(house):
+    house.server.script = asks_for(SWITCH)
+    with house.client("hashed", "app-secret") as c:
+        told("...: it wants PLUGIN, and of the password", c.query, "insert into t values (1)")
+
+
+TLS_ANSWERS = {
+    "volvox: TLS handshake with server failed: REASON": lambda connection: connection.send_raw(b"no TLS " * 20),
+    "volvox: server closed the connection during the TLS handshake": lambda connection: None,
+}
+
+
+@provokes(*TLS_ANSWERS)
+@pytest.mark.parametrize("text", TLS_ANSWERS)
+def test_a_server_whose_tls_does_not_come_about(start_volvox, text):
+    house = House(start_volvox, with_tls=True)
+
+    def script(connection):
+        connection.greet(greeting_payload(caps=MODERN | SSL))
+        connection.recv()
+        TLS_ANSWERS[text](connection)
+        time.sleep(0.3)
+
+    house.server.script = script
+    with house.client() as c:
+        told(text, c.query, "insert into t values (1)")
+    house.server.close()
+
+
+@provokes("volvox: TLS handshake with server failed: REASON (VERDICT)")
+def test_a_server_whose_certificate_is_not_believed(places, start_volvox, tmp_path):
+    """MariaDB 11.8 makes one for itself."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-days", "2",
+                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "ca.pem"], check=True, capture_output=True)
+    settings = settings_of_one("primary", places("mariadb-11.8").primary.port)
+    settings["server one"].update({"tls": "verify-ca", "tls_ca": tmp_path / "ca.pem"})
+    with Client(start_volvox(settings).port) as c:
+        told("volvox: TLS handshake with server failed: REASON (VERDICT)", c.query, "insert into t values (1)")
+
+
+@provokes("volvox: server NAME offers no TLS")
+def test_a_server_without_tls_where_it_is_required(start_volvox):
+    house = House(start_volvox, with_tls=True)
+    with house.client() as c:
+        told("volvox: server NAME offers no TLS", c.query, "insert into t values (1)")
+    house.server.close()
 
 
 def test_a_login_that_is_out_of_order_is_not_the_clients_fault(house):
@@ -449,6 +517,31 @@ def test_more_clients_than_allowed(mariadb, start_volvox):
         c.close()
 
 
+@provokes("volvox: too many failed logins from 'HOST'")
+def test_more_wrong_passwords_than_allowed(mariadb, start_volvox):
+    """Then logins wait for their turn, some at a time; more are refused."""
+    volvox = start_volvox(settings_for(mariadb.cluster, workers=1, login_failures=1, login_delay="5s"))
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            Client(volvox.port, "nobody", "wrong")
+    waiting = [Client(volvox.port, "nobody", "wrong", login=False) for _ in range(40)]
+    for c in waiting:
+        c.send(c.login_payload())
+    refused = [c for c in waiting if select.select([c.sock], [], [], 0.05)[0]]
+    assert refused
+    told("volvox: too many failed logins", refused[0].finish_login, b"")
+    for c in waiting:
+        c.close()
+
+
+@provokes("Client does not support authentication protocol")
+def test_an_old_client_of_an_account_with_another_plugin(mariadb, start_volvox):
+    settings = settings_for(mariadb.cluster, workers=1)
+    settings["user newer"] = {"password_hash": "4LH+dBF+G5W2CKTyId8xR3SyDqZoQjUNUVNxx8aWbG4"}
+    volvox = start_volvox(settings)
+    told("Client does not support", Client, volvox.port, "newer", "secret", caps=BASE & ~PLUGIN_AUTH)
+
+
 @provokes("User USER already has more than")
 def test_more_clients_than_the_user_may_have(one):
     clients = [Client(one.port) for _ in range(4)]
@@ -466,23 +559,21 @@ def test_more_statements_than_a_session_may_have(one):
 
 
 @provokes("The client was disconnected by the server because of inactivity.")
-def test_a_client_that_is_idle_for_too_long(mariadb, start_volvox):
-    volvox = start_volvox(settings_for(mariadb.cluster, workers=1, idle_timeout="1s"))
+def test_a_client_that_is_idle_for_too_long(mysql_place, start_volvox):
+    volvox = start_volvox(settings_for(mysql_place.cluster, workers=1, idle_timeout="1s"))
     with Client(volvox.port) as c:
         c.seq = 0
-        told("The client was disconnected", c.read_result)
+        told("The client was disconnected by the server because of inactivity.", c.read_result)
         assert c.is_closed()
 
 
 # ---- thread ids -------------------------------------------------------------------------------------------
 
-@provokes("volvox: of KILL only", "volvox: KILL can't be prepared", "Unknown thread id: N",
-          "You are not owner of thread N", "Query execution was interrupted", "Connection was killed")
+@provokes("volvox: KILL with the id of a client of Volvox", "You are not owner of thread N",
+          "Query execution was interrupted", "Connection was killed")
 def test_kill(mariadb):
     with mariadb.client() as c, mariadb.client("other", "other-secret") as d, mariadb.client() as e:
-        told("volvox: of KILL only", c.query, "kill user other")
-        told("volvox: KILL can't be prepared", c.prepare, "kill 5")
-        told("Unknown thread id", c.query, "kill 4000000000")
+        told("volvox: KILL with the id", c.query, f"do 1; kill {e.greeting.thread_id}")
         told("You are not owner", c.query, f"kill {d.greeting.thread_id}")
         e.command(COM_QUERY, b"update shop.items set price = sleep(20)")
         wait_until(lambda: mariadb.primary.value("select count(*) from information_schema.processlist "
@@ -491,9 +582,8 @@ def test_kill(mariadb):
         with pytest.raises(ServerError) as caught:
             e.read_result()
         check(caught.value, "Query execution was interrupted")
-        c.query(f"kill {e.greeting.thread_id}")
-        e.seq = 0
-        told("Connection was killed", e.read_result)
+        told("Connection was killed", e.query, f"kill {e.greeting.thread_id}")     # by itself
+        assert e.is_closed()
 
 
 # ---- clients that break the protocol ------------------------------------------------------------------------
@@ -503,25 +593,24 @@ def said_to(client, payload):
     return client.finish_login(b"")
 
 
-@provokes("Bad handshake", "Got a packet bigger than 'max_allowed_packet' bytes", "Access denied for user",
+@provokes("Bad handshake", "Got a packet bigger than 'max_allowed_packet' bytes", "Access denied for user 'USER'@'HOST'",
           "Variable 'character_set_client' can't be set")
 def test_logins_that_are_refused(mariadb):
     told("Bad handshake", said_to, mariadb.client(login=False), b"\x85\xa6\xff\x01\0\0")
     told("Got a packet bigger", said_to, mariadb.client(login=False), bytes(140 << 10))
-    told("Access denied for user", mariadb.client, "nobody", "wrong")
+    told("Access denied for user 'USER'@'HOST'", mariadb.client, "nobody", "wrong")
     told("Variable 'character_set_client'", mariadb.client, charset=35)
 
 
-@provokes("Unknown command", "Got packets out of order", "Unknown prepared statement handler", "Malformed communication",
-          "Incorrect arguments to mysqld_stmt_execute", "The statement (N) has no open cursor.")
+@provokes("Unknown command", "Got packets out of order", "Unknown prepared statement handler", "Malformed communication packet",
+          "Incorrect arguments to mysqld_stmt_execute", "The statement (N) has no open cursor")
 def test_commands_that_are_refused(mariadb):
     with mariadb.client(db="shop") as c:
         told("Unknown command", c.simple, 0x77)
         told("Unknown command", c.simple, 27, b"\7\0")
         told("Unknown prepared statement handler", c.simple, COM_STMT_EXECUTE, struct.pack("<IBI", 77, 0, 1))
-        told("Malformed communication", c.simple, COM_PROCESS_KILL)
         s = c.prepare("select ?")
-        told("Malformed communication", c.simple, COM_STMT_EXECUTE, struct.pack("<I", s.id) + b"\0\1")
+        told("Malformed communication packet", c.simple, COM_STMT_EXECUTE, struct.pack("<I", s.id) + b"\0\1")
         told("Incorrect arguments", c.execute, s, ["x"], types=False)
         told("The statement (N)", c.simple, COM_FETCH, struct.pack("<II", s.id, 1))
         assert c.ping()
