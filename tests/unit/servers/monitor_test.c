@@ -236,12 +236,14 @@ static void suspicion_makes_a_probe_come_early_but_not_often(void **state)
     run_until(&w, (visits += count_visits(fd)) == 1);
     run_for(&w, 300);
     assert_int_equal(count_visits(fd), 0);
+    uint64_t began = clock_us();
     for (unsigned i = 0; i < 100; i++) {
         monitor_suspect(w.monitor, server_at(&w, 0)->server);
         run_for(&w, 12);
         visits += count_visits(fd);
     }
-    assert_in_range(visits, 3, 4);             /* 1.2 s more, one each half second */
+    /* 1.2 s, or more on a busy machine: one each half second. */
+    assert_in_range(visits, 3, 2 + (clock_us() - began) / 500000);
     tower_close(&w);
     close(fd);
 }
