@@ -24,7 +24,7 @@ struct ingredients {
     struct config_text certificate, key, ca, crl;
 };
 
-/* ---- complaints ---------------------------------------------------------------------------- */
+/* ---- complaints ---------------------------------------------------------------------- */
 
 /* Several listeners or servers may have the same files. */
 static bool is_told(const struct draft *d, unsigned place, const char *text)
@@ -53,7 +53,7 @@ static void tell(struct draft *d, bool is_error, unsigned place, const char *fmt
         warn(d, place, "%s", text);
 }
 
-/* ---- files --------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
 static bool read_pem(struct draft *d, const struct draft_section *s, const char *option,
                      const char *name, struct config_text *out)
@@ -110,7 +110,7 @@ static struct bytes bytes_in(const struct config_text *t)
     return bytes_of(t->text, t->text != NULL ? t->len : 0);
 }
 
-/* ---- one context ---------------------------------------------------------------------------- */
+/* ---- one context --------------------------------------------------------------------- */
 
 static void tell_wrong(struct draft *d, const struct recipe *r, enum tls_part part,
                        const struct fault *why)
@@ -206,7 +206,7 @@ static struct tls_context *make_or_keep(struct draft *d, const struct recipe *r,
     return is_wanted ? make(d, r) : NULL;
 }
 
-/* ---- towards clients ------------------------------------------------------------------------- */
+/* ---- towards clients ----------------------------------------------------------------- */
 
 /* `l` NULL: the process's own. */
 static struct recipe for_clients(const struct config *c, const struct listener_config *l,
@@ -260,7 +260,7 @@ static void build_listener(struct config *c, struct draft *d, unsigned i)
                                       known != NULL ? known->tls_context : NULL);
 }
 
-/* ---- towards servers ------------------------------------------------------------------------- */
+/* ---- towards servers ----------------------------------------------------------------- */
 
 static enum tls_want want_of(const struct config *c, const struct server_config *s)
 {
@@ -329,8 +329,7 @@ static void build_server(struct config *c, struct draft *d, unsigned i)
     note_paths(d, &r, s);
 }
 
-/* ---- all of them ------------------------------------------------------------------------------
- */
+/* ---- all of them --------------------------------------------------------------------- */
 
 void tls_build(struct config *c, struct draft *d)
 {
@@ -354,8 +353,7 @@ void tls_release(struct config *c)
     }
 }
 
-/* ---- what a reload changes ----------------------------------------------------------------------
- */
+/* ---- what a reload changes ----------------------------------------------------------- */
 
 static bool other_files(const struct recipe *was, const struct recipe *is,
                         const struct tls_context *now, const struct tls_context *next)

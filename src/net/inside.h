@@ -44,6 +44,11 @@ void tls_forget_session(struct tls_context *c);
 /* What this thread's last call of OpenSSL failed of, in words; forgets it. */
 const char *tls_reason(void);
 
+/* tls.c: why a handshake failed, in words; `at_end`: the other side has closed. */
+bool tls_say_failed(const SSL *ssl, enum blame blame, bool at_end, struct fault *why);
+/* tls.c: `verdict`: OpenSSL's X509_V_* about the other side's certificate. */
+bool tls_say_refused(enum blame blame, const char *reason, long verdict, struct fault *why);
+
 /* tls_keys.c: what the whole process shares. */
 
 /* Sessions of clients are given to them as tickets; who has one goes on with it within this time. */

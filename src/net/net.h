@@ -280,13 +280,20 @@ bool stream_tls_peer_is(const struct stream *st, const char *subject, const char
 /* SHA256 of the certificate that we have shown; false: none. */
 bool stream_tls_fingerprint(const struct stream *st, uint8_t sha256[32]);
 
-/* BLOCKING, for probe threads: shake hands on a connected, non-blocking descriptor until `deadline_us`
- * (clock_us()), and tell who is there.  False as above. */
+/* BLOCKING, for probe threads, on a connected, non-blocking descriptor; deadlines are of clock_us().
+ * tls_meet() shakes hands with a server, believed or not, so that the conversation can be brought to its
+ * end: servers count those that are broken off.  NULL with `why` (as above) when there is no handshake;
+ * why->blame is BLAME_NONE when the server is to be believed, and says why not otherwise. */
+struct tls_line;
 struct tls_fingerprint {          /* of the server's certificate */
     uint8_t sha1[20], sha256[32];
 };
-bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, struct tls_fingerprint *out,
-              struct fault *why);
+struct tls_line *tls_meet(struct tls_context *c, int fd, uint64_t deadline_us,
+                          struct tls_fingerprint *out, struct fault *why);
+/* Bytes received, 0 closed, -1 errno (ETIMEDOUT at the deadline). */
+ssize_t tls_line_receive(struct tls_line *l, void *to, size_t room, uint64_t deadline_us);
+bool tls_line_send(struct tls_line *l, struct bytes data, uint64_t deadline_us);
+void tls_line_close(struct tls_line *l); /* not the descriptor */
 
 /* ---- listeners ------------------------------------------------------------ */
 

@@ -158,8 +158,10 @@ static ssize_t receive(struct stream *st)
         st->in_filled = (size_t)n == room || (st->top != NULL && st->top->kind->has_more(st->top));
         return n;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        st->in_filled &= st->top == NULL || st->top->kind->has_more(st->top);
         return 0;
+    }
     st->peer_closed = n == 0;
     st->broken |= n < 0;
     st->unreadable |= n < 0;

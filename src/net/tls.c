@@ -10,11 +10,9 @@
  */
 #include "net/inside.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <poll.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -45,7 +43,7 @@ static struct tls *tls_of(const struct layer *l)
     return container_of(l, struct tls, layer);
 }
 
-/* ---- what OpenSSL reads from and writes to ------------------------------------------------ */
+/* ---- what OpenSSL reads from and writes to ------------------------------------------- */
 
 static bool would_block(int error)
 {
@@ -151,7 +149,7 @@ static BIO *bio_new(struct tls *x)
     return bio;
 }
 
-/* ---- the layer ------------------------------------------------------------------------------ */
+/* ---- the layer ----------------------------------------------------------------------- */
 
 /* Before each call of OpenSSL: errors of another connection may lie in this thread's queue. */
 static void begin_call(struct tls *x)
@@ -286,24 +284,27 @@ static struct tls *tls_new(struct tls_context *c)
     return x;
 }
 
-/* ---- shaking hands -----------------------------------------------------------------------------
- */
+/* ---- shaking hands ------------------------------------------------------------------- */
 
 /* "certificate verify failed (certificate has expired)" */
-static bool say_failed(const SSL *ssl, enum blame blame, bool at_end, struct fault *why)
+bool tls_say_refused(enum blame blame, const char *reason, long verdict, struct fault *why)
 {
     unsigned code = blame == BLAME_CLIENT ? ER_HANDSHAKE_ERROR : CR_SSL_CONNECTION_ERROR;
-    bool verifies = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
-    long verdict = verifies ? SSL_get_verify_result(ssl) : X509_V_OK;
-    const char *reason = tls_reason();
-    if (at_end)
-        return fault_set(why, blame, 0, "volvox: %s closed the connection during the TLS handshake",
-                         blame_name(blame));
     if (verdict == X509_V_OK)
         return fault_set(why, blame, code, "volvox: TLS handshake with %s failed: %s",
                          blame_name(blame), reason);
     return fault_set(why, blame, code, "volvox: TLS handshake with %s failed: %s (%s)",
                      blame_name(blame), reason, X509_verify_cert_error_string(verdict));
+}
+
+bool tls_say_failed(const SSL *ssl, enum blame blame, bool at_end, struct fault *why)
+{
+    bool verifies = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
+    const char *reason = tls_reason();
+    if (at_end)
+        return fault_set(why, blame, 0, "volvox: %s closed the connection during the TLS handshake",
+                         blame_name(blame));
+    return tls_say_refused(blame, reason, verifies ? SSL_get_verify_result(ssl) : X509_V_OK, why);
 }
 
 static bool flush_handshake(struct task *t, struct stream *st, struct tls *x, double deadline,
@@ -329,7 +330,7 @@ static bool shake_hands(struct task *t, struct stream *st, struct tls *x, double
         bool failed = result != 1 && error != SSL_ERROR_WANT_READ;
         bool gone = x->at_end || (x->error != 0 && !would_block(x->error));
         if (failed)
-            say_failed(x->ssl, st->blame, gone, why);
+            tls_say_failed(x->ssl, st->blame, gone, why);
         /* In any case: there may be a last word, which says what was wrong. */
         bool flushed = flush_handshake(t, st, x, deadline, failed ? NULL : why);
         if (failed || !flushed)
@@ -361,8 +362,7 @@ bool stream_start_tls(struct task *t, struct stream *st, struct tls_context *c, 
     return false;
 }
 
-/* ---- what came of it ----------------------------------------------------------------------------
- */
+/* ---- what came of it ----------------------------------------------------------------- */
 
 static struct tls *tls_in(const struct stream *st)
 {
@@ -405,50 +405,4 @@ bool stream_tls_fingerprint(const struct stream *st, uint8_t sha256[32])
     struct tls *x = tls_in(st);
     X509 *own = x != NULL ? SSL_get_certificate(x->ssl) : NULL;
     return own != NULL && X509_digest(own, EVP_sha256(), sha256, NULL) == 1;
-}
-
-/* ---- on a thread that may wait ------------------------------------------------------------------
- */
-
-static bool wait_for(int fd, short events, uint64_t deadline_us)
-{
-    struct pollfd waiting = { .fd = fd, .events = events };
-    uint64_t now = clock_us();
-    return now < deadline_us && poll(&waiting, 1, (int)((deadline_us - now) / 1000) + 1) > 0;
-}
-
-static bool meet(SSL *ssl, int fd, uint64_t deadline_us, struct fault *why)
-{
-    for (;;) {
-        ERR_clear_error();
-        int result = SSL_do_handshake(ssl);
-        int error = SSL_get_error(ssl, result);
-        if (result == 1)
-            return true;
-        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-            return say_failed(ssl, BLAME_SERVER, error == SSL_ERROR_SYSCALL, why);
-        if (!wait_for(fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us))
-            return fault_set(why, BLAME_TIME, 0, "the TLS handshake was not over in time");
-    }
-}
-
-static bool take_fingerprint(const X509 *x, struct tls_fingerprint *out)
-{
-    return x != NULL && X509_digest(x, EVP_sha1(), out->sha1, NULL) == 1 &&
-           X509_digest(x, EVP_sha256(), out->sha256, NULL) == 1;
-}
-
-bool tls_meet(struct tls_context *c, int fd, uint64_t deadline_us, struct tls_fingerprint *out,
-              struct fault *why)
-{
-    SSL *ssl = tls_begin(c);
-    must(SSL_set_fd(ssl, fd) == 1);
-    bool ok = meet(ssl, fd, deadline_us, why);
-    if (ok && !take_fingerprint(SSL_get0_peer_certificate(ssl), out))
-        ok = fault_set(why, BLAME_SERVER, CR_SSL_CONNECTION_ERROR, "the server shows no certificate");
-    if (ok)
-        SSL_shutdown(ssl);
-    SSL_free(ssl);
-    ERR_clear_error();
-    return ok;
 }

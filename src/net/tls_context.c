@@ -23,7 +23,7 @@ static struct {
     uint64_t last_number;
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER, .contexts = { &all.contexts, &all.contexts } };
 
-/* ---- what went wrong --------------------------------------------------------------------- */
+/* ---- what went wrong ----------------------------------------------------------------- */
 
 const char *tls_reason(void)
 {
@@ -38,7 +38,7 @@ static bool refuse(enum tls_part part, enum tls_part *wrong, const char *text, s
     return fault_set(why, BLAME_POLICY, 0, "%s", text);
 }
 
-/* ---- PEM ----------------------------------------------------------------------------------- */
+/* ---- PEM ----------------------------------------------------------------------------- */
 
 /* For a key with a pass phrase: there is nobody to ask. */
 static int no_pass_phrase(char *text, int size, int writing, void *arg)
@@ -125,8 +125,7 @@ static bool use_crl(SSL_CTX *ctx, struct bytes pem)
            X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) == 1;
 }
 
-/* ---- from terms to a context ------------------------------------------------------------------
- */
+/* ---- from terms to a context --------------------------------------------------------- */
 
 static bool set_identity(SSL_CTX *ctx, const struct tls_terms *terms, enum tls_part *wrong,
                          struct fault *why)
@@ -193,6 +192,8 @@ static void set_peer(struct tls_context *c, const struct tls_terms *terms)
 /* OpenSSL has a session that could be resumed; the last one is kept. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
+    if (SSL_get_app_data(ssl) != NULL) /* a tls_line, perhaps with a server that is not believed */
+        return 0;
     struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     pthread_mutex_lock(&c->lock);
     SSL_SESSION *old = c->session;
@@ -257,8 +258,7 @@ static struct tls_context *make(const struct tls_terms *terms, const uint8_t dig
     return c;
 }
 
-/* ---- the list of all ---------------------------------------------------------------------------
- */
+/* ---- the list of all ----------------------------------------------------------------- */
 
 static void add(EVP_MD_CTX *md, struct bytes b)
 {
@@ -328,8 +328,7 @@ void tls_context_drop(struct tls_context *c)
         free_context(c);
 }
 
-/* ---- what is asked of it
- * --------------------------------------------------------------------------- */
+/* ---- what is asked of it ------------------------------------------------------------- */
 
 enum tls_want tls_context_want(const struct tls_context *c)
 {

@@ -1,273 +1,27 @@
 /* One probe, blocking, on a probe thread: a few questions in SQL on a connection kept open, or
- * without an account just a look at the greeting, and a login that is denied. */
+ * without an account just a look (visit.c). */
 #include "servers/inside.h"
 #include "servers/sql.h"
 
 #include "base/clock.h"
 #include "base/str.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <unistd.h>
-
 /* libmariadb's: no connection, by TCP or unix socket; the account has a login method that
  * sql.c does not allow, or the greeting was garbage. */
 enum { CR_NO_CONNECTION = 2002, CR_METHOD_REFUSED = 5010 };
-
-/* Errors by which a server shows that it lives, although it does not let us ask. */
-static bool shows_life(unsigned code)
-{
-    switch (code) {
-    case 1040:                /* too many connections                       */
-    case 1045:                /* access denied                              */
-    case 1130:                /* this host may not connect                  */
-    case 1203:                /* too many connections of this user          */
-    case 1226:                /* ... or other resources                     */
-    case 1227:                /* a privilege is missing                     */
-    case 1251:                /* login method not supported by the client   */
-    case 1524:                /* login method not loaded                    */
-    case 1698:                /* access denied, without a password          */
-    case 1820:                /* password must be changed                   */
-    case 1862:                /* password has expired                       */
-    case 2059:                /* client plugin could not be loaded          */
-    case 3118:                /* account is locked                          */
-    case 4151:                /* account is locked (MariaDB)                */
-        return true;
-    default:
-        return false;
-    }
-}
 
 static unsigned whole_seconds(unsigned ms)
 {
     return (ms + 999) / 1000;
 }
 
-/* What a server says is shown to clients and operators: only plain letters of it. */
-static bool fail(struct finding *f, const char *text)
-{
-    str_copy(f->why, sizeof(f->why), bytes_str(text));
-    for (char *at = f->why; *at != '\0'; at++)
-        if ((uint8_t)*at < ' ' || (uint8_t)*at >= 0x7F)
-            *at = '?';
-    return false;
-}
-
 static bool fail_sql(struct probe *p, const char *what)
 {
     char text[160];
     unsigned code = sql_errno(p->connection);
-    p->found.alive = shows_life(code);
+    p->found.alive = probe_shows_life(code);
     snprintf(text, sizeof(text), "%s: %u %s", what, code, sql_error(p->connection));
-    return fail(&p->found, text);
-}
-
-/* ---- without an account: the greeting --------------------------------------------------- */
-
-/* Wait until the descriptor is ready for `events`; false at the deadline. */
-static bool wait_fd(int fd, short events, uint64_t deadline_us)
-{
-    struct pollfd waiting = { .fd = fd, .events = events };
-    for (;;) {
-        uint64_t now = clock_us();
-        int ms = now < deadline_us ? (int)((deadline_us - now) / 1000) + 1 : 0;
-        int ready = poll(&waiting, 1, ms);
-        if (ready > 0)
-            return true;
-        if (ready == 0 || errno != EINTR)
-            return false;
-    }
-}
-
-/* What expects a PROXY header, and would not greet before, gets one: the connection is our own.  (libmariadb
- * sends such headers with the login only, which is no use: who greets first needs none.)  Some bytes on a
- * new connection never block. */
-static void send_header(const struct probe *p, int fd)
-{
-    struct buf header = { 0 };
-    struct proxy_header nobody = { .family = PROXY_UNKNOWN };
-    proxy_header_write(&header, atomic_load(&p->server->proxy_protocol), &nobody);
-    if (buf_len(&header) > 0)
-        (void)!send(fd, buf_head(&header), buf_len(&header), MSG_NOSIGNAL | MSG_DONTWAIT);
-    buf_release(&header);
-}
-
-static int dial(struct probe *p, uint64_t deadline_us)
-{
-    const struct address *to = &p->server->address;
-    int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (fd < 0) {
-        fail(&p->found, strerror(errno));
-        return -1;
-    }
-    if (connect(fd, &to->any, to->len) != 0)
-        error = errno;
-    if (error == EINPROGRESS && !wait_fd(fd, POLLOUT, deadline_us))
-        error = ETIMEDOUT;
-    else if (error == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        error = errno;
-    if (error == 0) {
-        send_header(p, fd);
-        return fd;
-    }
-    close(fd);
-    fail(&p->found, strerror(error));
-    return -1;
-}
-
-/* A conversation until the login is over. */
-struct visit {
-    int fd;
-    uint64_t deadline_us;
-    struct packet packet;     /* the last one received          */
-    struct bytes payload;     /* ... and its bytes, in `window` */
-    uint8_t window[2048];
-};
-
-/* The next packet; false with the reason when none comes. */
-static bool receive(struct visit *v, struct finding *f)
-{
-    struct fault why = FAULT_NONE;
-    size_t have = 0, need;
-    while (!packet_find(bytes_of(v->window, have), sizeof(v->window) - FRAME_HEADER, &v->packet, &need, &why)) {
-        if (need == 0 || need > sizeof(v->window))
-            return fail(f, "this is no MySQL server");
-        if (!wait_fd(v->fd, POLLIN, v->deadline_us))
-            return fail(f, "no greeting came in time");
-        ssize_t n = recv(v->fd, v->window + have, sizeof(v->window) - have, 0);
-        if (n == 0)
-            return fail(f, "closed without a greeting");
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return fail(f, strerror(errno));
-        have += n > 0 ? (size_t)n : 0;
-    }
-    v->payload = bytes_of(v->window + FRAME_HEADER, v->packet.payload_len);
-    return true;
-}
-
-static void say(struct visit *v, struct buf *out)
-{
-    if (send(v->fd, buf_head(out), buf_len(out), MSG_NOSIGNAL) < 0)
-        v->deadline_us = 0; /* nothing more will come */
-    buf_skip(out, buf_len(out));
-}
-
-/* Servers count who leaves in the middle of a handshake, and after max_connect_errors of that they refuse
- * the whole host; a login that is denied is not counted.  So let ours be denied. */
-static void finish_handshake(struct visit *v, const struct greeting *g)
-{
-    struct finding ignored;
-    struct buf out = { 0 };
-    uint8_t seq = v->packet.next_seq;
-    const struct login nobody = {
-        .caps = g->caps & (CAP_LONG_PASSWORD | CAP_PROTOCOL_41 | CAP_SECURE_CONNECTION | CAP_PLUGIN_AUTH),
-        .max_packet = 1u << 24,
-        .collation = UTF8MB4_GENERAL,
-        .user = BYTES_LITERAL("volvox-probe"),
-        .plugin = g->plugin,
-    };
-    login_write(&out, &seq, &nobody);
-    say(v, &out);
-    /* it may want other proofs first */
-    for (unsigned turns = 0; turns < 4 && receive(v, &ignored) && v->payload.len > 0; turns++) {
-        if (v->payload.data[0] == 0x00 || v->payload.data[0] == 0xFF)
-            break;
-        seq = v->packet.next_seq;
-        packet_write(&out, &seq, BYTES_NONE);
-        say(v, &out);
-    }
-    buf_release(&out);
-}
-
-static bool learn_greeting(struct finding *f, struct visit *v)
-{
-    struct greeting g;
-    struct fault why = FAULT_NONE;
-    if (!greeting_read(v->payload, &g, &why)) {
-        f->alive = shows_life(why.code);
-        return fail(f, why.text);
-    }
-    str_copy(f->version, sizeof(f->version), g.version);
-    f->is_mariadb = greeting_is_mariadb(&g);
-    f->version_number = version_number(g.version, f->is_mariadb);
-    f->caps = g.caps;
-    f->collation = g.collation;
-    f->alive = f->greeted = true;
-    finish_handshake(v, &g);
-    return true;
-}
-
-static void look_at_greeting(struct probe *p, unsigned timeout_ms)
-{
-    struct visit v = { .deadline_us = clock_us() + timeout_ms * 1000ull };
-    v.fd = dial(p, v.deadline_us);
-    if (v.fd < 0)
-        return;
-    if (receive(&v, &p->found))
-        learn_greeting(&p->found, &v);
-    close(v.fd);
-}
-
-/* ---- TLS ---------------------------------------------------------------------------------- */
-
-static const struct server_config *section_of(const struct probe *p)
-{
-    return config_server(p->config, bytes_str(p->server->name));
-}
-
-static struct tls_context *context_of(const struct probe *p)
-{
-    const struct server_config *s = section_of(p);
-    return s != NULL ? s->tls_context : NULL;
-}
-
-static bool send_request(struct probe *p, int fd, const struct greeting *g)
-{
-    struct buf out = { 0 };
-    uint8_t seq = 1;
-    struct login l = { .caps = (g->caps & CAPS_KNOWN & ~(CAP_CONNECT_WITH_DB | CAP_CONNECT_ATTRS)) |
-                               CAP_SSL,
-                       .max_packet = 1u << 24,
-                       .collation = 45,
-                       .is_ssl_request = true };
-    login_write(&out, &seq, &l);
-    ssize_t n = send(fd, buf_head(&out), buf_len(&out), MSG_NOSIGNAL);
-    bool all = n == (ssize_t)buf_len(&out);
-    buf_release(&out);
-    return all || fail(&p->found, n < 0 ? strerror(errno) : "a socket that takes nothing");
-}
-
-/* The client library can't verify as we do (an authority but no host, or a host of another name), nor
- * insist on TLS without verifying.  So we look at the server ourselves, as the pool does, and tell the
- * library to speak with nobody else. */
-static bool meet(struct probe *p, int fd, uint64_t deadline_us, struct tls_fingerprint *found)
-{
-    struct visit v = { .fd = fd, .deadline_us = deadline_us };
-    struct greeting g;
-    struct fault why = FAULT_NONE;
-    if (!receive(&v, &p->found))
-        return false;
-    if (!greeting_read(v.payload, &g, &why)) {
-        p->found.alive = shows_life(why.code);
-        return fail(&p->found, why.text);
-    }
-    if ((g.caps & CAP_SSL) == 0)
-        return fail(&p->found, "it offers no TLS, and its section or its group's asks for it");
-    return send_request(p, fd, &g) &&
-           (tls_meet(context_of(p), fd, deadline_us, found, &why) || fail(&p->found, why.text));
-}
-
-static bool meet_server(struct probe *p, struct tls_fingerprint *found)
-{
-    uint64_t deadline_us = clock_us() + p->config->settings.monitor_timeout_ms * 1000ull;
-    int fd = dial(p, deadline_us);
-    if (fd < 0)
-        return false;
-    bool met = meet(p, fd, deadline_us, found);
-    close(fd);
-    return met;
+    return probe_failed(&p->found, text);
 }
 
 /* ---- with an account -------------------------------------------------------------------- */
@@ -284,8 +38,8 @@ static bool log_in(struct probe *p)
 {
     const struct settings *s = &p->config->settings;
     const struct address *to = &p->server->address;
-    const struct server_config *section = section_of(p);
-    struct tls_context *tls = context_of(p);
+    const struct server_config *section = config_server(p->config, bytes_str(p->server->name));
+    struct tls_context *tls = probe_tls(p);
     struct tls_fingerprint found;
     struct sql_fingerprint only = { found.sha1, found.sha256 };
     bool insists = tls_context_want(tls) >= TLS_REQUIRED;
@@ -300,7 +54,7 @@ static bool log_in(struct probe *p)
                                    .tls_versions = s->tls_min_version == TLS_1_3 ? "TLSv1.3"
                                                                                 : "TLSv1.2,TLSv1.3",
                                    .tls_ciphers = s->tls_ciphers };
-    if (insists && !meet_server(p, &found))
+    if (insists && !probe_meet(p, &found))
         return false;
     if (to->any.sa_family == AF_UNIX) {
         account.socket = to->un.sun_path;
@@ -321,10 +75,10 @@ static bool log_in(struct probe *p)
     fail_sql(p, "login");
     /* libmariadb says "Operation now in progress" of whatever went wrong: see for ourselves. */
     if (sql_errno(p->connection) == CR_NO_CONNECTION) {
-        look_at_greeting(p, 100);
+        probe_greet(p, 100);
         p->found.alive = p->found.greeted = false; /* up just now: the next probe will see */
     } else if (sql_errno(p->connection) == CR_METHOD_REFUSED) {
-        look_at_greeting(p, p->config->settings.monitor_timeout_ms);
+        probe_greet(p, p->config->settings.monitor_timeout_ms);
     }
     return false;
 }
@@ -332,7 +86,7 @@ static bool log_in(struct probe *p)
 static bool account_changed(const struct probe *p)
 {
     const struct settings *was = &p->connected_as->settings, *is = &p->config->settings;
-    return p->connected_by != tls_context_number(context_of(p)) ||
+    return p->connected_by != tls_context_number(probe_tls(p)) ||
            strcmp(was->monitor_user, is->monitor_user) != 0 ||
            strcmp(was->monitor_password, is->monitor_password) != 0 ||
            was->monitor_timeout_ms != is->monitor_timeout_ms;
@@ -408,7 +162,7 @@ static bool ask_variables(struct probe *p)
         return false;
     bool fits = learn_variables(p, rows);
     sql_rows_free(rows);
-    return fits || fail(&p->found, "read_only: a strange answer");
+    return fits || probe_failed(&p->found, "read_only: a strange answer");
 }
 
 /* ---- replication ------------------------------------------------------------------------ */
@@ -529,7 +283,7 @@ void probe_ask(struct probe *p)
         ask_with_account(p);
     } else {
         probe_hang_up(p);
-        look_at_greeting(p, p->config->settings.monitor_timeout_ms);
+        probe_greet(p, p->config->settings.monitor_timeout_ms);
     }
     uint64_t took_us = clock_us() - began_us;
     if (p->found.alive)

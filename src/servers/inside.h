@@ -1,7 +1,7 @@
 /*
  * inside.h - what the files of servers/ say to each other.
  *
- *   monitor.c ──submit──► probes.c (queue, threads) ──► ask.c (blocking: SQL or a greeting)
+ *   monitor.c ──submit──► probes.c (queue, threads) ──► ask.c (blocking: SQL) ──► visit.c (a look)
  *       ▲                     │
  *       └──── collect ◄───────┘      judge.c and topology.c: pure, what it all means
  */
@@ -132,5 +132,18 @@ void prober_free(struct prober *pr);
 /* Ask p->server as p->config says; fills p->found. */
 void probe_ask(struct probe *p);
 void probe_hang_up(struct probe *p);
+
+/* ---- visit.c: blocking ------------------------------------------------------------------ */
+
+/* Look at the greeting and leave. */
+void probe_greet(struct probe *p, unsigned timeout_ms);
+/* The server speaks TLS and is believed, as the configuration wants it; its certificate. */
+bool probe_meet(struct probe *p, struct tls_fingerprint *found);
+/* The configuration's context for it, or NULL. */
+struct tls_context *probe_tls(const struct probe *p);
+/* The finding says why; returns false. */
+bool probe_failed(struct finding *f, const char *text);
+/* Is this an error by which a server shows that it lives, although it does not let us ask? */
+bool probe_shows_life(unsigned code);
 
 #endif

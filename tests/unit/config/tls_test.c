@@ -232,7 +232,7 @@ static void without_files_to_read_there_is_no_tls(void **state)
            "4: error: tls_certificate: files are not read here\n");
 }
 
-/* ---- reload -------------------------------------------------------------------------------- */
+/* ---- reload -------------------------------------------------------------------------- */
 
 #define WITH_FILES                                                                                 \
     MONITOR FILES "[listener l]\n[group g]\n" FILES "tls = verify-ca\n"                            \
