@@ -386,11 +386,11 @@ bool login_tls_missing(const struct group_state *g, struct fault *why);
 /* May this user come in over this connection?  (REQUIRE SSL, X509, SUBJECT, ISSUER of servers) */
 bool login_tls_allows(const struct session *s, const struct user_config *u);
 /* How a client of MariaDB 11.4 or later, which has a password but no authority that it believes, sees that
- * nobody stands between us: 0x01 and in hex SHA256(what a server stores of the password, scramble of the
- * greeting, SHA256 of our certificate), as the text of the OK.  Its length, 0 without TLS. */
+ * nobody stands between us: 0x01 and in hex SHA256(what a server stores of the password, scramble, SHA256
+ * of our certificate), as the text of the OK.  Its length; 0 without TLS, or if nothing is known
+ * (talk_note_stored()). */
 enum { TLS_PROOF_BYTES = 66 };
-size_t login_tls_proof(const struct session *s, const uint8_t scramble[SCRAMBLE_BYTES],
-                       struct bytes password_hash, char out[TLS_PROOF_BYTES]);
+size_t login_tls_proof(const struct talk *k, char out[TLS_PROOF_BYTES]);
 
 /* ---- pins.c ------------------------------------------------------------------------------------ */
 

@@ -281,7 +281,7 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     return ok;
 }
 
-static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, bool with_proof,
+static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, bool is_change,
                     struct fault *why)
 {
     struct session *s = k->s;
@@ -293,11 +293,8 @@ static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, bool w
         ok.track = buf_bytes(&track);
         ok.status |= STATUS_SESSION_STATE_CHANGED;
     }
-    const struct secret *secret = &s->user->secret;
-    if (is_mariadb && with_proof && secret->has_password && (secret->forms & KNOWN_SHA1_TWICE) != 0) {
-        struct bytes stored = bytes_of(secret->sha1_twice, sizeof secret->sha1_twice);
-        ok.info = bytes_of(proof, login_tls_proof(s, k->scramble, stored, proof));
-    }
+    if (is_mariadb && !is_change)
+        ok.info = bytes_of(proof, login_tls_proof(k, proof));
     ok_write(&s->client.out, &k->seq, &ok, 0x00, s->caps);
     buf_release(&track);
     count(session_worker(s), logins_ok);
@@ -359,9 +356,8 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     if (!enter_quota(s, u, account, why) || !accept_charset(r->collation, g, why))
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
-    bool is_mariadb = g != NULL && g->is_mariadb;
-    bool with_proof = k->by_native && !r->offer.is_change;
-    return enter_schema(k, schema, why) && welcome(k, schema, is_mariadb, with_proof, why);
+    return enter_schema(k, schema, why) &&
+           welcome(k, schema, g != NULL && g->is_mariadb, r->offer.is_change, why);
 }
 
 static bool bad_handshake(struct fault *why)
@@ -375,13 +371,11 @@ static bool read_login(struct talk *k, uint64_t offered, const struct group_stat
                        struct fault *why)
 {
     struct bytes payload;
-    k->s->caps = CAP_PROTOCOL_41; /* a refusal has its SQLSTATE */
     struct login first;
+    k->s->caps = CAP_PROTOCOL_41; /* a refusal has its SQLSTATE */
     if (!proxied_read(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why))
         return false;
     bool asks = login_asks_for_tls(payload, offered, &first);
-    if (asks)
-        k->s->caps = first.caps;  /* for what it may have to be told */
     if (asks && (!login_tls_start(k->t, k->s, k->deadline, why) || !talk_read(k, &payload, why)))
         return false;
     if (!login_read(payload, offered, l, why)) {

@@ -48,6 +48,14 @@ bool talk_flush(struct talk *k, struct fault *why)
     return stream_flush(k->t, k->client, k->deadline, why);
 }
 
+void talk_note_stored(struct talk *k, struct bytes stored, const uint8_t scramble[SCRAMBLE_BYTES])
+{
+    must(stored.len <= sizeof k->stored);
+    memcpy(k->stored, stored.data, stored.len);
+    memcpy(k->stored_scramble, scramble, sizeof k->stored_scramble);
+    k->n_stored = (uint8_t)stored.len;
+}
+
 static bool ask(struct talk *k, struct bytes *answer, struct fault *why)
 {
     return talk_flush(k, why) && talk_read(k, answer, why);
@@ -123,7 +131,10 @@ static bool is_empty(struct bytes token)
 static void prove_native(struct talk *k, struct bytes token, struct proof *p)
 {
     p->is_right = auth_token_matches(AUTH_NATIVE, k->scramble, token, p->secret) && p->exists;
-    if (!p->is_right || token.len == 0 || (p->secret->forms & KNOWN_SHA1) != 0)
+    if (!p->is_right || token.len == 0)
+        return;
+    talk_note_stored(k, bytes_of(p->secret->sha1_twice, sizeof p->secret->sha1_twice), k->scramble);
+    if ((p->secret->forms & KNOWN_SHA1) != 0)
         return;
     secret_copy(&p->learnt, p->secret);
     secret_learn_native(&p->learnt, k->scramble, token.data);
@@ -243,7 +254,6 @@ bool check_password(struct talk *k, const struct offer *offer, struct proof *p, 
     if (must_switch && !switch_to(k, plugin, nonce, &token, why))
         return false;
     p->was_empty = is_empty(token);
-    k->by_native = plugin == AUTH_NATIVE;
     switch (plugin) {
     case AUTH_NATIVE:
         prove_native(k, token, p);
@@ -257,6 +267,9 @@ bool check_password(struct talk *k, const struct offer *offer, struct proof *p, 
         return true;
     case AUTH_ED25519:
         p->is_right = auth_signature_matches(nonce, token, p->secret) && p->exists;
+        if (p->is_right)
+            talk_note_stored(k, bytes_of(p->secret->ed25519, sizeof p->secret->ed25519),
+                             k->scramble);
         return true;
     case AUTH_PARSEC:
     case AUTH_UNKNOWN:
@@ -272,10 +285,14 @@ bool offer_tells(const struct talk *k, const struct offer *offer)
                                  (p == AUTH_CLEAR && stream_is_private(k->client)));
 }
 
-bool offer_proves(const struct talk *k, const struct offer *offer, const struct secret *secret)
+bool offer_proves(struct talk *k, const struct offer *offer, const struct secret *secret)
 {
-    return !offer->is_change &&
-           auth_token_matches(offered_plugin(k, offer), k->scramble, offer->token, secret);
+    enum auth_plugin p = offered_plugin(k, offer);
+    if (offer->is_change || !auth_token_matches(p, k->scramble, offer->token, secret))
+        return false;
+    if (p == AUTH_NATIVE && offer->token.len > 0)
+        talk_note_stored(k, bytes_of(secret->sha1_twice, sizeof secret->sha1_twice), k->scramble);
+    return true;
 }
 
 bool ask_password(struct talk *k, const struct offer *offer, struct secret *told, struct fault *why)

@@ -285,6 +285,8 @@ static bool ask_about_stranger(struct asking *a, const struct user_config *u,
     }
     *account = account_new(relayed->name, a->server_user, &secret, true);
     account_drop(relayed);
+    if (a->is_native)
+        talk_note_stored(k, bytes_of(secret.sha1_twice, sizeof secret.sha1_twice), a->scramble);
     secret_release(&secret);
     remember(a, *account);
     backend_adopt(be, *account);

@@ -71,17 +71,16 @@ bool login_tls_allows(const struct session *s, const struct user_config *u)
     return u->tls == USER_TLS_ANY || stream_is_private(&s->client);
 }
 
-size_t login_tls_proof(const struct session *s, const uint8_t scramble[SCRAMBLE_BYTES],
-                       struct bytes password_hash, char out[TLS_PROOF_BYTES])
+size_t login_tls_proof(const struct talk *k, char out[TLS_PROOF_BYTES])
 {
     uint8_t fingerprint[32], sum[32];
     unsigned len = sizeof sum;
-    if (!stream_tls_fingerprint(&s->client, fingerprint))
+    if (k->n_stored == 0 || !stream_tls_fingerprint(k->client, fingerprint))
         return 0;
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     must(md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1);
-    must(EVP_DigestUpdate(md, password_hash.data, password_hash.len) == 1);
-    must(EVP_DigestUpdate(md, scramble, SCRAMBLE_BYTES) == 1);
+    must(EVP_DigestUpdate(md, k->stored, k->n_stored) == 1);
+    must(EVP_DigestUpdate(md, k->stored_scramble, sizeof k->stored_scramble) == 1);
     must(EVP_DigestUpdate(md, fingerprint, sizeof fingerprint) == 1);
     must(EVP_DigestFinal_ex(md, sum, &len) == 1);
     EVP_MD_CTX_free(md);

@@ -165,9 +165,12 @@ struct talk {
     uint64_t caps;                /* agreed with the client, once it has spoken           */
     enum auth_plugin usual;       /* of the greeting                                      */
     uint8_t seq;                  /* of our next packet                                   */
-    bool by_native;               /* the password was proven with mysql_native_password   */
     uint8_t scramble[SCRAMBLE_BYTES]; /* of the greeting                                   */
+    uint8_t n_stored;             /* of what follows; 0: nothing                          */
+    uint8_t stored[ED25519_KEY_BYTES], stored_scramble[SCRAMBLE_BYTES];
 };
+/* The client proved its password, of which servers store this, with that scramble. */
+void talk_note_stored(struct talk *k, struct bytes stored, const uint8_t scramble[SCRAMBLE_BYTES]);
 /* Read the client's next packet into the task's arena.  Parks. */
 bool talk_read(struct talk *k, struct bytes *payload, struct fault *why);
 bool talk_flush(struct talk *k, struct fault *why);
@@ -201,7 +204,7 @@ bool ask_password(struct talk *k, const struct offer *offer, struct secret *told
 /* Does it begin with a plugin that tells the password? */
 bool offer_tells(const struct talk *k, const struct offer *offer);
 /* Does it, without more ado, prove this? */
-bool offer_proves(const struct talk *k, const struct offer *offer, const struct secret *secret);
+bool offer_proves(struct talk *k, const struct offer *offer, const struct secret *secret);
 
 /* ---- for operators (report.c) ---------------------------------------------------------- */
 
