@@ -20,7 +20,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from certificates import Authority                                         # noqa: E402
+from certificates import Authority, secured                                # noqa: E402
 from servers import APP, Cluster, MariaDB, MariaDB118, MySQL                # noqa: E402
 from volvox import Volvox, binary, settings_for                             # noqa: E402
 from wire import Client                                                     # noqa: E402
@@ -197,6 +197,22 @@ def start_cluster():
 def authority(tmp_path_factory):
     """Who signs certificates for the tests."""
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def tls_cluster(request, authority):
+    """One server with TLS, of each family, with accounts that insist on something."""
+    if KINDS[request.param].objection():
+        pytest.skip(KINDS[request.param].objection())
+    cluster = secured(KINDS[request.param], authority)
+    for name, rule in {"with_ssl": "ssl", "with_x509": "x509",
+                       "alice": "subject '/C=SE/O=Volvox Test/CN=alice'",
+                       "issued": "issuer '/C=SE/O=Volvox Test/CN=Test CA'"}.items():
+        cluster.primary.query(f"create user {name}@'%' identified by 'pw'")
+        cluster.primary.query(f"grant all on *.* to {name}@'%'")
+        cluster.primary.query(f"alter user {name}@'%' require {rule}")
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture

@@ -16,6 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from processes import free_port
+from servers import APP, Cluster
+from volvox import settings_for
+
 DAY = datetime.timedelta(days=1)
 
 
@@ -108,3 +112,43 @@ class Authority:
         path = self._path("crl.pem")
         self._write(path, made.sign(self.pair, hashes.SHA256()))
         return path
+
+
+def secured(server_class, authority, replicas=0):
+    """A cluster whose servers show a certificate of `authority` and believe its others; the names in
+    it are db.test and 127.0.0.1."""
+    directory = server_class.directory_for_tests()
+    cluster = Cluster(replicas, server_class, directory=directory)
+    cluster.owns_directory = True
+    files = Authority(cluster.directory / "tls")        # where they can read
+    files.cn, files.pair, files.subject = authority.cn, authority.pair, authority.subject
+    files.certificate.write_bytes(authority.certificate.read_bytes())
+    shown = files.issue("db.test", ["db.test", "127.0.0.1"])
+    for server in cluster.servers:
+        server.options += [f"--ssl-ca={server.inside(files.certificate)}",
+                           f"--ssl-cert={server.inside(shown.certificate)}",
+                           f"--ssl-key={server.inside(shown.key)}"]
+    return cluster.start()
+
+
+def tls_settings(cluster, authority, socket_path):
+    """A Volvox with a certificate in front of a secured cluster: a listener for each way to want TLS,
+    and users with the rules of conftest's `tls_cluster`, who work as somebody without any."""
+    shown = authority.issue("volvox.test", ["volvox.test", "127.0.0.1"])
+    settings = settings_for(cluster, tls_certificate=shown.certificate, tls_key=shown.key,
+                            tls_ca=authority.certificate)
+    settings["listener strict"] = {"address": f"127.0.0.1:{free_port()}", "tls": "required"}
+    settings["listener socket"] = {"address": socket_path, "tls": "required"}
+    settings["listener plain"] = {"address": f"127.0.0.1:{free_port()}", "tls": "disabled"}
+    rules = {"with_ssl": {"tls": "required"}, "with_x509": {"tls": "x509"},
+             "alice": {"tls_subject": subject_of("alice")}, "issued": {"tls_issuer": authority.subject}}
+    for name, rule in rules.items():
+        settings[f"user {name}"] = {"password": "pw", "server_user": APP[0], "server_password": APP[1],
+                                    **rule}
+    settings["admin"] = {"address": f"127.0.0.1:{free_port()}"}
+    settings["admin_user root"] = {"password": "admin-secret", "access": "full"}
+    return settings
+
+
+def port_of(settings, section):
+    return int(str(settings[section]["address"]).rsplit(":", 1)[1])

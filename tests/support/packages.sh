@@ -14,7 +14,7 @@ quickstart=(mariadb-server-core mariadb-client-core python3 python3-pymysql)
 # Compilers' run-time parts and drivers' dependencies that --no-install-recommends leaves out
 # are named.
 test=("${quickstart[@]}" mariadb-client libcmocka-dev python3-pytest python3-yaml python3-mysqldb
-      python3-cryptography python3-zstandard haproxy
+      python3-cryptography python3-zstandard openssl haproxy
       php-cli php-mysql libdbd-mariadb-perl golang-go golang-github-go-sql-driver-mysql-dev
       clang libclang-rt-14-dev iproute2 util-linux chromium prometheus)
 bench=("${quickstart[@]}" haproxy sysbench)

@@ -6,6 +6,7 @@
 Settings are a dict of sections in the order of the file: {"volvox": {...}, "listener main":
 {...}, ...}; a text is taken as it is.
 """
+import contextlib
 import os
 import pathlib
 import re
@@ -178,6 +179,18 @@ class Volvox:
             return merged if "sessions" in merged else None      # the last line
 
         return wait_until(told, 10, "the counters in the log")
+
+    @contextlib.contextmanager
+    def counting(self):
+        """A dict that is filled at the end with what the counters went up by."""
+        before, counted = self.status(), {}
+        yield counted
+        counted.update((name, value - before[name]) for name, value in self.status().items())
+
+    def check(self):
+        """It must have survived, and the sanitizers must have nothing to say."""
+        report = self.sanitizer_report()
+        assert report is None and self.is_running(), report or self.log_tail()
 
     def sanitizer_report(self):
         data = self.log_path.read_bytes() if self.log_path.exists() else b""
