@@ -172,8 +172,6 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
     x->out->got_error = true;
     if (f->payload_len >= 3)
         x->out->error = (uint16_t)(f->payload[1] | f->payload[2] << 8);
-    if (x->out->error == ER_MUST_CHANGE_PASSWORD)
-        x->be->sandbox = SANDBOX_IN;
     count(session_worker(x->s), server_errors);
     /* An ERR carries no flags: with autocommit off there may be a transaction now. */
     if ((x->s->status & STATUS_AUTOCOMMIT) == 0)

@@ -58,8 +58,10 @@ enum session_phase {
 #define PIN_COUNTS 0x00000004u         /* FOUND_ROWS() or ROW_COUNT() may be asked for    */
 #define PIN_TABLE_LOCK 0x00000008u     /* LOCK TABLES, until UNLOCK                       */
 #define PIN_ONE_SHOT 0x00000010u       /* SET TRANSACTION for the next one                */
-/* Held only in case the client asks about its last statement: who wants to leave may. */
-#define PIN_PASSING (PIN_DIAGNOSTICS | PIN_COUNTS)
+#define PIN_EXPIRED 0x04000000u        /* it must change its password first               */
+/* Held only in case the client asks about its last statement, or goes on in the same way: who wants to
+ * leave may. */
+#define PIN_PASSING (PIN_DIAGNOSTICS | PIN_COUNTS | PIN_EXPIRED)
 /* These last until the session is reset or ends. */
 #define PIN_TEMP_TABLE 0x00000100u
 #define PIN_USER_VAR 0x00000200u
@@ -79,7 +81,6 @@ enum session_phase {
 #define PIN_INSTANCE_LOCK 0x00400000u
 #define PIN_ACCOUNT 0x00800000u        /* its password is not known: there is no other connection
                                           for it; lasts until the session ends              */
-#define PIN_EXPIRED 0x04000000u        /* it must change its password first                 */
 /* These end with the prepared statement that caused them. */
 #define PIN_CURSOR 0x01000000u
 #define PIN_LONG_DATA 0x02000000u
