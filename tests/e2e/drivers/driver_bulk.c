@@ -1,35 +1,5 @@
 /* MariaDB's C client: arrays of parameters in one command, metadata that is sent once, progress. */
-#include <mysql.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static MYSQL *db;
-
-static void check(int claim, const char *what)
-{
-    if (claim)
-        return;
-    fprintf(stderr, "wrong: %s: %s\n", what, mysql_error(db));
-    exit(1);
-}
-
-static void expect(const char *sql, const char *want)
-{
-    check(mysql_query(db, sql) == 0, sql);
-    MYSQL_RES *result = mysql_store_result(db);
-    check(result != NULL, sql);
-    MYSQL_ROW row = mysql_fetch_row(result);
-    check(row != NULL && row[0] != NULL && strcmp(row[0], want) == 0, sql);
-    mysql_free_result(result);
-}
-
-static MYSQL_STMT *prepare(const char *sql)
-{
-    MYSQL_STMT *stmt = mysql_stmt_init(db);
-    check(stmt != NULL && mysql_stmt_prepare(stmt, sql, strlen(sql)) == 0, sql);
-    return stmt;
-}
+#include "client.h"
 
 enum { ROWS = 1000 };
 
@@ -115,7 +85,7 @@ int main(int argc, char **argv)
     db = mysql_init(NULL);
     check(mysql_real_connect(db, argv[1], argv[3], argv[4], argv[5], (unsigned)atoi(argv[2]), NULL, 0) !=
               NULL, "connect");
-    check(mysql_query(db, "begin") == 0, "begin");    /* what it reads is what it wrote */
+    run("begin");    /* what it reads is what it wrote */
     insert_arrays();
     execute_direct();
     execute_often();
