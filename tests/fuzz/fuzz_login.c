@@ -37,6 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_touch(name);
         fuzz_touch(value);
     }
+    /* (the short form was asked for although it had not been offered: as a client we would not) */
+    if (l.is_ssl_request)
+        l.caps |= CAP_SSL;
     if (l.caps & CAP_PROTOCOL_41)
         write_and_read(&l);
     return 0;
