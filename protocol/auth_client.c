@@ -18,10 +18,10 @@ static struct bytes password_of(const struct auth_client *c)
 
 static bool too_little(const struct auth_client *c, struct bytes plugin, struct fault *why)
 {
-    return fault_set(
-        why, BLAME_POLICY, ER_ACCESS_DENIED,
-        "it wants %.*s, and of the password Volvox only knows %s; give it the password",
-        (int)MIN(plugin.len, (size_t)40), (const char *)plugin.data, secret_words(c->secret));
+    return fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
+                     "it wants %.*s, but only %s is known of the password: set server_password",
+                     (int)MIN(plugin.len, (size_t)30), (const char *)plugin.data,
+                     secret_words(c->secret));
 }
 
 static bool not_private(const struct auth_client *c, struct fault *why)

@@ -161,14 +161,16 @@ static bool enter_quota(struct session *s, const struct user_config *u, const st
 
 /* What plays the part of unknown users where no user has a password. */
 static const struct user_config nobody = {
+    .has_server_password = true,
     .secret = { .has_password = true, .forms = KNOWN_SHA1_TWICE | KNOWN_SHA256_TWICE },
 };
 
-/* Is what the file knows not enough to log in at the servers, whatever the client's token tells? */
-static bool must_tell(const struct user_config *u)
+/* Is what is known not enough to log in at the servers, whatever the client's token tells?  A native
+ * token tells what native needs, which is what MariaDB's accounts have. */
+static bool must_tell(const struct user_config *u, const struct secret *known, enum auth_plugin usual)
 {
-    return !u->has_server_password && u->secret.has_password &&
-           (u->secret.forms & (KNOWN_CLEAR | KNOWN_SHA1_TWICE)) == 0;
+    uint32_t enough = KNOWN_CLEAR | (usual == AUTH_NATIVE ? KNOWN_SHA1_TWICE : 0);
+    return !u->has_server_password && known->has_password && (known->forms & enough) == 0;
 }
 
 /* In the store of what logins told: of this user as long as the file has the same of it. */
@@ -207,7 +209,8 @@ static bool check_in_file(struct talk *k, const struct claim *r, const struct us
     struct account *learnt = account_store_find(&s->home->shared->learnt, learnt_key(k, who),
                                                 worker_now_us(task_worker(k->t)), &proven_us);
     struct proof p = { .secret = learnt != NULL ? &learnt->secret : &who->secret,
-                       .exists = exists, .must_tell = must_tell(who) };
+                       .exists = exists };
+    p.must_tell = must_tell(who, p.secret, k->usual);
     bool done = check_password(k, &r->offer, &p, why);
     if (done && !p.is_right)
         done = deny(s, r->user, !p.was_empty, why);
@@ -276,7 +279,7 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     }
     if (!ok)
         *why = out.why;
-    if (s->lease != NULL && ((s->pins & (PIN_ACCOUNT | PIN_EXPIRED)) == 0 || !ok))
+    if (s->lease != NULL && ((s->pins & PIN_ACCOUNT) == 0 || !ok))
         let_go(s, ok ? PUT_CLEAN : PUT_CLOSE);
     return ok;
 }
@@ -328,7 +331,7 @@ static bool identify(struct talk *k, const struct claim *r, const struct user_co
         return check_in_file(k, r, u, account, why);
     if (ask_servers(k, r, u, account, why))
         return true;
-    if (why->blame == BLAME_SERVER && (why->code == ER_ACCESS_DENIED || why->code == 1698))
+    if (why->code == ER_ACCESS_DENIED || why->code == 1698)
         note_denied(k->s, r->user);
     return false;
 }

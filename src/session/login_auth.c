@@ -186,15 +186,14 @@ static void prove_sent_clear(struct talk *k, struct bytes token, struct proof *p
 static bool will_do(const struct talk *k, enum auth_plugin plugin, const struct proof *p)
 {
     switch (plugin) {
-    case AUTH_NATIVE: /* the token tells SHA1(password) */
-        return secret_checks(p->secret, plugin);
+    case AUTH_NATIVE:
+    case AUTH_ED25519:
+        return secret_checks(p->secret, plugin) && !p->must_tell;
     case AUTH_CACHING_SHA2:
     case AUTH_SHA256:
         return true;
     case AUTH_CLEAR:
         return stream_is_private(k->client);
-    case AUTH_ED25519:
-        return secret_checks(p->secret, plugin) && !p->must_tell;
     case AUTH_PARSEC:
     case AUTH_UNKNOWN:
         break;

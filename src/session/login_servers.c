@@ -74,13 +74,23 @@ static bool pass_native(struct asking *a, struct bytes data, struct buf *answer,
     return true;
 }
 
+/* What came was no password, or not encrypted where it must be. */
+static bool denied(const struct asking *a, struct fault *why)
+{
+    char host[ADDRESS_TEXT_BYTES];
+    session_host(a->k->s, host);
+    return fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
+                     "Access denied for user '%.80s'@'%s' (using password: YES)",
+                     arena_strdup(task_arena(a->k->t), a->r->user), host);
+}
+
 static bool ask_for_password(struct asking *a, bool is_private, struct fault *why)
 {
     a->has_begun = true;
     if (!ask_password(a->k, &a->r->offer, &a->told, why))
         return false;
     if (a->told.forms == 0)
-        return fault_set(why, BLAME_CLIENT, ER_HANDSHAKE_ERROR, "Bad handshake");
+        return denied(a, why);
     a->client = (struct auth_client){ .secret = &a->told, .is_private = is_private };
     return true;
 }
@@ -339,7 +349,7 @@ static bool ask_about_told(struct asking *a, const struct user_config *u, struct
     if (!ask_password(k, &a->r->offer, &a->told, why))
         return false;
     if (a->told.forms == 0)
-        return fault_set(why, BLAME_POLICY, ER_HANDSHAKE_ERROR, "Bad handshake");
+        return denied(a, why);
     if (known != NULL && secret_equal(&known->secret, &a->told) && is_fresh(k, proven_us)) {
         *account = account_take(known);
         return true;

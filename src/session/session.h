@@ -186,8 +186,8 @@ struct offer {
 struct proof {
     const struct secret *secret;  /* of an account that does not exist: of another one    */
     bool exists;                  /* else the answer is no                                */
-    bool must_tell;               /* a proof that tells nothing of the password won't do:
-                                     what is known is not enough to log in at servers     */
+    bool must_tell;               /* only the password itself will do: what is known, and what
+                                     tokens tell, is not enough to log in at servers      */
     bool is_right;                /* the answer                                           */
     bool was_empty;               /* it came without a password                           */
     struct secret learnt;         /* more than was known, if it is right: forms is 0 otherwise;

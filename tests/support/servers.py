@@ -281,6 +281,21 @@ class MariaDB(Server):
                 "--gtid-strict-mode=1", "--log-slave-updates=1", "--slave-net-timeout=5",
                 "--innodb-log-file-size=24M", *self.defaults, *FAST, *self.options]
 
+    def plugin_options(self, *plugins):
+        """For plugins that the -core package leaves out; they are fetched on first use."""
+        place = self.template_place() / ("plugins-" + self.version_key())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(place.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not place.exists():
+                script = (ROOT / "tests/support/mariadb-plugins").read_text()
+                subprocess.run([*self.enter(), "bash", "-s", self.inside(place)], input=script,
+                               text=True, check=True, stdout=subprocess.DEVNULL)
+        return [f"--plugin-dir={self.inside(place)}", f"--plugin-load-add={';'.join(plugins)}"]
+
+    def version_key(self):
+        return hashlib.sha256(self.version().encode()).hexdigest()[:12]
+
     def follow(self, primary):
         """Become a replica of `primary`, from where we are."""
         self.query("stop slave")

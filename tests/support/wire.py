@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 
+import proofs
 from compressed import Compressed
 
 LONG_PASSWORD, FOUND_ROWS, LONG_FLAG, CONNECT_WITH_DB = 1, 2, 4, 8
@@ -44,7 +45,8 @@ LAST_PREPARED = 0xFFFFFFFF      # MariaDB: the id of whatever was prepared last
 BULK_TYPES, BULK_UNIT_RESULTS = 128, 64
 PARAMETER_COUNT = 8             # a flag of COM_STMT_EXECUTE
 
-NATIVE, SHA2 = "mysql_native_password", "caching_sha2_password"
+NATIVE, SHA2, SHA256 = "mysql_native_password", "caching_sha2_password", "sha256_password"
+CLEAR, ED25519, PARSEC = "mysql_clear_password", "client_ed25519", "parsec"
 FULL = 0xFFFFFF
 
 
@@ -273,7 +275,16 @@ def sha2_token(password, scramble):
     return _xor(once, hashlib.sha256(hashlib.sha256(once).digest() + scramble).digest())
 
 
-def token_for(plugin, password, scramble):
+def token_for(plugin, password, scramble, private=False):
+    """A client's first answer; `private`: the password may go as it is."""
+    if plugin == SHA256:
+        return password + b"\0" if private or not password else b"\1"
+    if plugin == CLEAR:
+        return password + b"\0"
+    if plugin == ED25519:
+        return proofs.ed25519_sign(password, scramble)
+    if plugin == PARSEC:
+        return b""
     return (sha2_token if plugin == SHA2 else native_token)(password, scramble)
 
 
@@ -427,17 +438,19 @@ class Client(Packets):
 
     def __init__(self, port, user="app", password="app-secret", db=None, caps=MODERN, charset=45,
                  attributes=None, plugin=None, login=True, greet=True, host="127.0.0.1", timeout=10,
-                 receive_buffer=None, prelude=b"", source=None, tls=None):
-        sock = socket.socket()
+                 receive_buffer=None, prelude=b"", source=None, tls=None, path=None):
+        sock = socket.socket(socket.AF_UNIX) if path else socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not path:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock)
+        self.path = path
         try:
             if source:
                 sock.bind((source, 0))
-            sock.connect((host, port))
+            sock.connect(str(path) if path else (host, port))
             sock.sendall(prelude)
             self._begin(user, password, db, caps, charset, attributes, plugin, greet, login, tls)
         except BaseException:
@@ -448,7 +461,7 @@ class Client(Packets):
         self.user, self.password = user.encode(), password.encode()
         self.db, self.caps, self.charset = db, caps, charset
         self.attributes, self.plugin = attributes, plugin
-        self.used_rsa = False
+        self.used_rsa, self.switched_to = False, None
         if greet:
             self.read_greeting()
         if tls and greet:
@@ -477,13 +490,18 @@ class Client(Packets):
         self.caps |= SSL
 
     @property
+    def private(self):
+        """May the password go as it is?"""
+        return self.in_tls or bool(self.path)
+
+    @property
     def in_tls(self):
         return isinstance(self.sock, ssl.SSLSocket)
 
     def login_payload(self, token=None, plugin=None):
         plugin = plugin or self.plugin or self.greeting.plugin
         if token is None:
-            token = token_for(plugin, self.password, self.greeting.scramble)
+            token = token_for(plugin, self.password, self.greeting.scramble, self.private)
         caps = self.caps
         if self.db is not None:
             caps |= CONNECT_WITH_DB
@@ -537,16 +555,20 @@ class Client(Packets):
             if head == 0xFE:
                 r = Reader(packet[1:])
                 plugin = r.until_nul().decode()
-                scramble = r.rest().rstrip(b"\0")
+                scramble = r.rest()
+                if plugin not in (ED25519, PARSEC):
+                    scramble = scramble[:20]
                 self.switched_to = plugin
-                self.send(token_for(plugin, self.password, scramble))
-            elif packet == b"\x01\x04" and self.in_tls:
+                self.send(token_for(plugin, self.password, scramble, self.private))
+            elif packet == b"\x01\x04" and self.private:
                 self.send(self.password + b"\0")
             elif packet == b"\x01\x04":
                 self.send(b"\x02")
-                key = self.recv()
+            elif packet.startswith(b"\x01-----BEGIN PUBLIC KEY"):
                 self.used_rsa = True
-                self.send(rsa_encrypt(key[1:], self.password, scramble))
+                self.send(rsa_encrypt(packet[1:], self.password, scramble))
+            elif self.switched_to == PARSEC and packet[:2] == b"\x01P":
+                self.send(proofs.parsec_answer(self.password, scramble, packet[1:], b"s" * 32)[1])
             elif packet != b"\x01\x03":
                 raise ValueError(f"unexpected in login: {packet!r}")
 
