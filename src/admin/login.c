@@ -64,11 +64,31 @@ static bool check(struct talk *k, struct visitor *v, struct bytes user, const st
     return ok;
 }
 
+/* Operators are slowed by the same count as clients. */
+static bool identify(struct talk *k, struct visitor *v, struct bytes user, const struct offer *offer,
+                     uint8_t proven[32], struct fault *why)
+{
+    struct comer c;
+    struct address from = { .len = sizeof from.un };
+    if (getpeername(stream_fd(&v->stream), &from.any, &from.len) != 0)
+        from.len = 0;
+    comer_init(&c, v->admin->host.shared, &config_of(v)->settings, &from, user);
+    if (!comer_wait(k, &c, why))
+        return false;
+    if (check(k, v, user, offer, proven, why)) {
+        comer_succeeded(k, &c);
+        return true;
+    }
+    if (why->code == ER_ACCESS_DENIED)
+        comer_failed(k, &c);
+    return false;
+}
+
 static bool admit(struct talk *k, struct visitor *v, struct bytes user, struct bytes schema,
                   const struct offer *offer, struct fault *why)
 {
     uint8_t proven[sizeof v->proven];
-    bool ok = check(k, v, user, offer, proven, why);
+    bool ok = identify(k, v, user, offer, proven, why);
     v->seq = k->seq;
     if (!ok)
         return false;

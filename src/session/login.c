@@ -73,29 +73,12 @@ static void audit(const struct session *s, const char *event, struct bytes user,
         log_line(LOG_INFO, event, "session=%u user=%s host=%s", s->id, log_quote(user), host);
 }
 
-static struct throttle_limits limits_of(const struct session *s)
-{
-    const struct settings *settings = &s->config->settings;
-    return (struct throttle_limits){ .failures = settings->login_failures,
-                                     .window_s = settings->login_failures_window_s,
-                                     .delay_ms = settings->login_delay_ms };
-}
-
 static void note_denied(const struct session *s, struct bytes user)
 {
     char host[ADDRESS_TEXT_BYTES];
-    struct address from;
-    struct throttle_limits limits = limits_of(s);
-    session_address(s, &from);
     session_host(s, host);
     count(session_worker(s), logins_denied);
     audit(s, "login denied", user, host);
-    if (throttle_failed(s->home->shared->throttle, &limits, &from, user,
-                        worker_now_us(session_worker(s)))) {
-        log_warn("logins are slowed", "host=%s failures=%u", host, limits.failures);
-        event_note("login", NULL, "%s: %u failed logins; further ones are slowed", host,
-                   limits.failures);
-    }
 }
 
 static bool deny(const struct session *s, struct bytes user, bool with_password, struct fault *why)
@@ -107,42 +90,6 @@ static bool deny(const struct session *s, struct bytes user, bool with_password,
                      "Access denied for user '%.*s'@'%s' (using password: %s)",
                      (int)MIN(user.len, (size_t)80), (const char *)user.data, host,
                      with_password ? "YES" : "NO");
-}
-
-static bool wait_for_turn(struct talk *k, const struct address *from, unsigned delay_ms,
-                          struct fault *why)
-{
-    struct worker *w = session_worker(k->s);
-    double delay = delay_ms / 1000.0;
-    count(w, logins_delayed);
-    enum woke woke = task_park(k->t, worker_now(w) + delay);
-    throttle_waited(k->s->home->shared->throttle, from);
-    k->deadline += delay;
-    return woke != WOKE_CANCELLED || fault_set(why, BLAME_TIME, ER_SERVER_SHUTDOWN,
-                                               "Server shutdown in progress");
-}
-
-/* An address that has failed too often waits before its next password is looked at. */
-static bool hold_back(struct talk *k, struct bytes user, struct fault *why)
-{
-    struct session *s = k->s;
-    struct address from;
-    char host[ADDRESS_TEXT_BYTES];
-    struct throttle_limits limits = limits_of(s);
-    session_address(s, &from);
-    switch (throttle_ask(s->home->shared->throttle, &limits, &from, user,
-                         worker_now_us(session_worker(s)))) {
-    case THROTTLE_PASS:
-        return true;
-    case THROTTLE_WAIT:
-        return wait_for_turn(k, &from, limits.delay_ms, why);
-    case THROTTLE_REFUSE:
-        break;
-    }
-    session_host(s, host);
-    count(session_worker(s), logins_refused);
-    return fault_set(why, BLAME_POLICY, ER_HOST_IS_BLOCKED,
-                     "volvox: too many failed logins from '%s'; try again later", host);
 }
 
 static bool enter_quota(struct session *s, const struct user_config *u, const struct account *a,
@@ -197,8 +144,8 @@ static struct account *account_of_user(struct talk *k, const struct user_config 
     return found;
 }
 
-static bool check_in_file(struct talk *k, const struct claim *r, const struct user_config *u,
-                          struct account **account, struct fault *why)
+static bool check_in_file(struct talk *k, const struct claim *r, const struct comer *c,
+                          const struct user_config *u, struct account **account, struct fault *why)
 {
     struct session *s = k->s;
     uint64_t proven_us;
@@ -212,8 +159,10 @@ static bool check_in_file(struct talk *k, const struct claim *r, const struct us
                        .exists = exists };
     p.must_tell = must_tell(who, p.secret, k->usual);
     bool done = check_password(k, &r->offer, &p, why);
-    if (done && !p.is_right)
+    if (done && !p.is_right) {
+        comer_failed(k, c);
         done = deny(s, r->user, !p.was_empty, why);
+    }
     if (done)
         *account = account_of_user(k, u, learnt, &p);
     proof_release(&p);
@@ -324,15 +273,19 @@ static bool is_for_servers(const struct session *s, const struct user_config *u)
            s->config->groups[session_group_index(s, u)].auth == AUTH_SERVERS;
 }
 
-static bool identify(struct talk *k, const struct claim *r, const struct user_config *u,
-                     struct account **account, struct fault *why)
+static bool identify(struct talk *k, const struct claim *r, const struct comer *c,
+                     const struct user_config *u, struct account **account, struct fault *why)
 {
+    if (!comer_wait(k, c, why))
+        return false;
     if (!is_for_servers(k->s, u))
-        return check_in_file(k, r, u, account, why);
+        return check_in_file(k, r, c, u, account, why);
     if (ask_servers(k, r, u, account, why))
         return true;
-    if (why->code == ER_ACCESS_DENIED || why->code == 1698)
+    if (why->code == ER_ACCESS_DENIED || why->code == 1698) {
+        comer_failed(k, c);
         note_denied(k->s, r->user);
+    }
     return false;
 }
 
@@ -340,13 +293,16 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
                   struct fault *why)
 {
     struct session *s = k->s;
+    struct comer comer;
     struct address from;
     struct account *account;
     const struct user_config *u = options_for(s, r->user);
     unsigned group = session_group_index(s, u != NULL ? u : &nobody);
     const struct group_state *g = group_state_of(s, group, topology);
     begin_state(s, r->collation, g);
-    if (!hold_back(k, r->user, why) || !identify(k, r, u, &account, why))
+    session_address(s, &from);
+    comer_init(&comer, s->home->shared, &s->config->settings, &from, r->user);
+    if (!identify(k, r, &comer, u, &account, why))
         return false;
     if (!login_tls_allows(s, u)) {
         account_drop(account);
@@ -354,8 +310,7 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     }
     s->account = account;
     s->user = u;
-    session_address(s, &from);
-    throttle_succeeded(s->home->shared->throttle, &from, r->user, worker_now_us(session_worker(s)));
+    comer_succeeded(k, &comer);
     if (!enter_quota(s, u, account, why) || !accept_charset(r->collation, g, why))
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);

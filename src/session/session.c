@@ -506,12 +506,15 @@ static void end_all(struct sessions *ss, bool now)
         if (s->in_tunnel)         /* it would never end by itself */
             task_cancel(s->task);
     }
+    list_for_each(link, &ss->logging_in) {
+        struct session *s = list_entry(link, struct session, link);
+        if (now || s->is_held_back)
+            task_cancel(s->task);
+    }
     if (!now)
         return;
     while (!list_empty(&ss->starved))
         end_session(list_entry(list_first(&ss->starved), struct session, link));
-    list_for_each(link, &ss->logging_in)
-        task_cancel(list_entry(link, struct session, link)->task);
     list_for_each(link, &ss->busy)
         task_cancel(list_entry(link, struct session, link)->task);
 }

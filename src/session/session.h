@@ -124,6 +124,7 @@ struct session {
                                      ROW_COUNT() and FOUND_ROWS() say is not about it      */
     bool diagnostics_lost : 1;    /* its connection was given away before the client asked */
     bool is_paused : 1;           /* waits in pause.c                                     */
+    bool is_held_back : 1;        /* waits in login_throttle.c                            */
     bool has_new_id : 1;          /* more->new_id counts                                  */
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* see track_is_for_client()                            */
@@ -206,6 +207,22 @@ bool ask_password(struct talk *k, const struct offer *offer, struct secret *told
 bool offer_tells(const struct talk *k, const struct offer *offer);
 /* Does it, without more ado, prove this? */
 bool offer_proves(struct talk *k, const struct offer *offer, const struct secret *secret);
+
+/* Somebody at the door (login_throttle.c). */
+struct comer {
+    struct throttle *throttle;
+    struct throttle_limits limits;
+    struct address from;
+    struct bytes user;            /* the caller's */
+    char host[ADDRESS_TEXT_BYTES];
+};
+void comer_init(struct comer *c, struct sessions_shared *shared, const struct settings *settings,
+                const struct address *from, struct bytes user);
+/* Before the password is looked at: wait if the address has failed too often.  Parks.  False: too many
+ * of it wait (POLICY), or the worker is stopping (TIME). */
+bool comer_wait(struct talk *k, const struct comer *c, struct fault *why);
+void comer_failed(struct talk *k, const struct comer *c);
+void comer_succeeded(struct talk *k, const struct comer *c);
 
 /* ---- for operators (report.c) ---------------------------------------------------------- */
 
