@@ -86,10 +86,15 @@ static struct config *make_config(void)
     struct complaints told;
     snprintf(text, sizeof text,
              "[volvox]\nmonitor_user=m\nlinger=0\nqueue_timeout=50ms\nconnect_timeout=1s\nmax_packet=64K\n"
-             "[listener main]\n[group main]\nreads=all\n"
+             "login_failures=0\naccounts_recheck=0\n"
+             "[listener main]\n[group main]\nreads=all\nauth=servers\n"
              "[server db1]\naddress=%s/db1\nmax_connections=4\n"
              "[server db2]\naddress=%s/db2\nmax_connections=4\n"
-             "[user u]\npassword=\nmax_connections=9\n[user v]\npassword=\n",
+             "[user u]\npassword=\nmax_connections=9\n[user v]\npassword=\n"
+             "[user n]\npassword_hash=*14E65567ABDB5135D0CFD9A70B3032C179A49EE7\n"
+             "[user e]\npassword_hash=ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY\nserver_password=x\n"
+             "[user a]\npassword_hash=$A$001$01234567890123456789"
+             "012345678901234567890123456789012345678901.\n",
              directory, directory);
     struct config *c = config_parse(bytes_str(text), "fuzz.ini", &told);
     for (unsigned i = 0; c == NULL && i < told.count; i++)
@@ -390,6 +395,8 @@ static void must_end(const struct session_door *door)
     }
     drop_all();
     must(atomic_load(&shared.open) == 0);
+    account_store_limits(&shared.learnt, 0, 3600); /* the next input finds nothing learnt */
+    account_store_limits(&shared.learnt, 100, 3600);
     for (unsigned i = 0; i < SERVERS; i++)
         must(atomic_load(&states[i].server->in_use) == 0 && atomic_load(&states[i].server->wanted) == 0);
     must(buf_total() == 0);

@@ -4,9 +4,11 @@
 usage: seeds.py, in tests/fuzz; reads ../unit/protocol/data
 """
 import os
+import struct
 import sys
 
 sys.path.insert(0, "../support")
+import proofs                                                               # noqa: E402
 from compressed import frame, squeeze                                       # noqa: E402
 
 seen = set()
@@ -85,8 +87,60 @@ def proxy_headers():
     put("proxy_header", "v2_local", signature + b"\x20\0\0\0")
 
 
+def secrets():
+    for name, stored in [("native", b"*14E65567ABDB5135D0CFD9A70B3032C179A49EE7"),
+                         ("ed25519", b"ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY"),
+                         ("sha2", proofs.mysql_hash(b"secret", b"salt of twenty bytes", 1)),
+                         ("sha256", proofs.sha256_hash(b"secret", b"salt of twenty bytes"))]:
+        put("secret", name, stored)
+        if name.startswith("sha"):
+            put("secret", name + "_hex", proofs.as_hex(stored).encode())
+
+
+SCRAMBLE, NONCE = b"01234567890123456789", b"0123456789abcdef0123456789abcdef"
+SWITCHES = {"native": b"\xfemysql_native_password\0" + SCRAMBLE + b"\0",
+            "sha2": b"\xfecaching_sha2_password\0" + SCRAMBLE + b"\0",
+            "sha256": b"\xfesha256_password\0" + SCRAMBLE + b"\0",
+            "clear": b"\xfemysql_clear_password\0",
+            "ed25519": b"\xfeclient_ed25519\0" + NONCE,
+            "parsec": b"\xfeparsec\0" + NONCE}
+OK = b"\0\0\0\2\0\0\0"
+
+
+def auth_clients():
+    """Choices, then the server's packets with their lengths."""
+    for name, switch in SWITCHES.items():
+        for private in (0, 1):
+            payloads = [switch, b"\1\4", b"\1P\0saltsaltsaltsaltsa"]
+            put("auth_client", f"{name}_{private}", bytes([private, 4, 0, 0])
+                + b"".join(bytes([len(p)]) + p for p in payloads))
+
+
+def relayed_logins():
+    """For fuzz_session: the client's own login, and what the server says to it (choices 8 and 16)."""
+    def piece(kind, data):
+        return bytes([kind]) + struct.pack("<H", len(data)) + data
+
+    def packet(seq, payload):
+        return struct.pack("<I", len(payload))[:3] + bytes([seq]) + payload
+
+    caps = 1 | 0x200 | 0x2000 | 0x8000 | 0x80000 | 0x1000000 | 0x800000
+    for name, switch in SWITCHES.items():
+        for user, plugin in ((b"someone", b"mysql_native_password"), (b"someone", b"caching_sha2_password"),
+                             (b"n", b"client_ed25519"), (b"e", b"x"), (b"a", b"sha256_password")):
+            login = (struct.pack("<IIB", caps, 1 << 24, 45) + bytes(23) + user + b"\0\x14" + b"t" * 20
+                     + plugin + b"\0")
+            data = bytes([8 | 16]) + piece(2, switch) + piece(2, OK) + piece(1, packet(1, login))
+            data += piece(1, packet(3, b"t" * 20)) + piece(1, packet(5, b"secret\0"))
+            data += piece(0, b"\3select 1")
+            put("session", f"login-{name}-{user.decode()}-{plugin[:6].decode()}", data)
+
+
 def main():
     compressed()
+    secrets()
+    auth_clients()
+    relayed_logins()
     proxy_headers()
     for family in ("mariadb", "mysql"):
         with open(f"../unit/protocol/data/{family}.txt", encoding="ascii") as f:
@@ -96,9 +150,8 @@ def main():
                 if words[0] != "token" and not words[0].startswith("untracked_"):
                     recorded(f"{family}_{words[0]}", words[1], int(words[2], 16),
                              bytes.fromhex(words[5]))
-    scramble = b"01234567890123456789"
-    put("auth_switch", "sha2", b"\xfecaching_sha2_password\0" + scramble + b"\0")
-    put("auth_switch", "clear", b"\xfemysql_clear_password\0")
+    for name, switch in SWITCHES.items():
+        put("auth_switch", name, switch)
     put("change_user", "whole", b"\7\0\0\0you\0\3tokdb\0\xff\1plugin\0\4\1a\1b")
     put("change_user", "old", b"\0\0\0\0you\0tok\0db\0")
     fixed = b"\x17\1\0\0\0\0\1\0\0\0"
