@@ -17,7 +17,8 @@ const struct table_column users_columns[] = {
     { "default_schema", COLUMN_TEXT, "for clients that name none" },
     { "split_reads", COLUMN_INT, "1: plain reads may go to replicas" },
     { "max_connections", COLUMN_INT, "clients at a time; 0: no limit of its own" },
-    { "has_password", COLUMN_INT, "0: its password is empty" },
+    { "has_password", COLUMN_INT, "0: its password is empty, or known to the servers only" },
+    { "checked_by", COLUMN_TEXT, "`file`, or `servers` (`auth = servers`)" },
     { 0 },
 };
 
@@ -33,6 +34,7 @@ void fill_users(struct gather *g)
         put_int(g->rows, u->split_reads);
         put_int(g->rows, u->max_connections);
         put_int(g->rows, u->secret.has_password);
+        put_str(g->rows, u->asks_servers ? "servers" : "file");
     }
 }
 
