@@ -308,19 +308,31 @@ static bool ask_about_stranger(struct asking *a, const struct user_config *u,
     return true;
 }
 
-/* All is known that is needed: does it hold?  Takes over the reference, gives it back if so. */
+/* Does it hold?  Takes over the reference, gives it back if so. */
 static bool ask_about(struct asking *a, const struct user_config *u, struct account *account,
                       struct fault *why)
 {
-    remember(a, account); /* meanwhile others need not ask as well */
     struct backend *be = prove_there(a->k, u, account, NULL, why);
-    if (be != NULL) {
-        pool_put(be, PUT_CLEAN);
-        return true;
+    if (be == NULL) {
+        account_drop(account);
+        return false;
     }
-    account_store_forget(&a->k->s->home->shared->learnt, a->key, account);
-    account_drop(account);
-    return false;
+    remember(a, account);
+    pool_put(be, PUT_CLEAN);
+    return true;
+}
+
+/* The same for one that has held before. */
+static bool ask_again(struct asking *a, const struct user_config *u, struct account *account,
+                      struct fault *why)
+{
+    remember(a, account);         /* meanwhile others need not ask as well */
+    struct account *held = account_take(account);
+    bool holds = ask_about(a, u, account, why);
+    if (!holds)
+        account_store_forget(&a->k->s->home->shared->learnt, a->key, held);
+    account_drop(held);
+    return holds;
 }
 
 /* ---- the road
@@ -374,7 +386,7 @@ static bool ask_somehow(struct asking *a, const struct user_config *u, struct ac
         say_fast_ok(a->k, offer);
         a->k->by_native = offer->token.len == sizeof a->token;
         *account = known;
-        return is_fresh(a->k, proven_us) || ask_about(a, u, known, why);
+        return is_fresh(a->k, proven_us) || ask_again(a, u, known, why);
     }
     if (offer_tells(a->k, offer) || (known != NULL && offer->is_change))
         done = ask_about_told(a, u, known, proven_us, account, why);

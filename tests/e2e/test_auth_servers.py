@@ -5,10 +5,11 @@ import time
 
 import pytest
 
+import proofs
 from processes import wait_until
 from servers import Cluster, MariaDB, MySQL
 from volvox import settings_for
-from wire import (BASE, ED25519, MODERN, NATIVE, PLUGIN_AUTH, SHA2, SHA256, Client, Closed, ServerError)
+from wire import (BASE, CLEAR, ED25519, MODERN, NATIVE, PLUGIN_AUTH, SHA2, SHA256, Client, Closed, ServerError)
 
 SECRET = "known-to-servers"
 SQL = {
@@ -227,6 +228,37 @@ def test_an_old_client_that_cannot_switch_is_told_so(mariadb_family, start_volvo
     assert refusal(volvox.port, "s_native", SECRET, caps=BASE & ~PLUGIN_AUTH)[0] == 1251
 
 
+# ---- within TLS ------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("plugin", [NATIVE, SHA2, SHA256, CLEAR, ED25519])
+def test_accounts_of_the_servers_come_in_within_tls(family, start_volvox, plugin):
+    volvox = start_volvox(family.settings(accounts_recheck="1h"))
+    for name in SQL[family.family]:
+        for _ in range(2):
+            with Client(volvox.port, name, password_of(name), plugin=plugin, tls=True, login=False) as c:
+                known = plugin in (NATIVE, SHA2, SHA256, CLEAR)
+                c.send(c.login_payload(token=None if known else b""))
+                c.finish_login(c.greeting.scramble)
+                assert not c.used_rsa
+                assert who(c) == name
+                if plugin == CLEAR:
+                    assert c.switched_to is None
+
+
+def test_clients_of_mariadb_can_verify_us_by_a_password_that_only_the_servers_know(mariadb_family, start_volvox):
+    """MariaDB 11.4 and later: in the OK of a login within TLS, whether the servers were asked or not."""
+    volvox = start_volvox(mariadb_family.settings(accounts_recheck="1h"))
+    stored = proofs.sha1(proofs.sha1(SECRET.encode()))
+    for switched in (NATIVE, None):
+        with Client(volvox.port, "s_native", SECRET, plugin=NATIVE, tls=True) as c:
+            assert c.switched_to == switched
+            shown = proofs.sha256(c.sock.getpeercert(True))
+            expected = proofs.sha256(stored, c.scramble, shown).hex().upper().encode()
+            assert c.login_ok.info == b"\1" + expected
+    with Client(volvox.port, "s_ed25519", SECRET, tls=True) as c:
+        assert c.login_ok.info == b""
+
+
 # ---- changes at the servers --------------------------------------------------------------------------
 
 def test_a_new_password_works_at_once_and_the_old_one_no_longer(family, start_volvox):
@@ -302,6 +334,35 @@ def test_the_servers_limit_of_an_account_is_told_in_its_words(mariadb_family, st
             assert who(c) == "s_few"
 
 
+def test_nobody_is_believed_while_the_servers_are_still_thinking(family, start_volvox):
+    """A wrong password that is being asked about must not let in who comes with the same one."""
+    volvox = start_volvox(family.settings(connect_timeout="1m", login_timeout="1m", login_failures=0,
+                                          accounts_recheck="1h", linger="100ms"))
+    Client(volvox.port, family.usual, SECRET).quit()
+    outcomes = []
+
+    def guess():
+        try:
+            Client(volvox.port, family.usual, "wrong", plugin=SHA2, timeout=60).quit()
+            outcomes.append("came in")
+        except ServerError as e:
+            outcomes.append(e.code)
+
+    threads = [threading.Thread(target=guess) for _ in range(4)]
+    family.primary.freeze()
+    try:
+        for t in threads:
+            t.start()
+        wait_until(lambda: volvox.status()["logins_at_servers"] == 5, 10, "all ask")
+        with Client(volvox.port, family.usual, SECRET):       # what is known to be right still is
+            pass
+    finally:
+        family.primary.thaw()
+    for t in threads:
+        t.join()
+    assert outcomes == [1045] * 4
+
+
 def test_asking_again_leaves_no_connections_behind(family, start_volvox):
     volvox = start_volvox(family.settings(accounts_recheck="0s", workers=1))
     for _ in range(12):
@@ -346,6 +407,7 @@ def test_users_of_the_file_come_first_and_may_leave_the_password_to_the_servers(
 def test_there_are_options_for_those_that_have_no_section(family, start_volvox):
     volvox = start_volvox(family.settings({"*": {"split_reads": "no", "max_connections": 1, "schema": "test"}}))
     other = POOLED[family.family][1]
+    wait_until(lambda: volvox.events("primary"), 10, "the roles are known")
     with Client(volvox.port, family.usual, SECRET) as a:
         assert a.query("select @@server_id").value() == b"1"
         assert refusal(volvox.port, family.usual, SECRET)[:2] == (1203, "42000")

@@ -546,6 +546,7 @@ class Client(Packets):
     def finish_login(self, scramble):
         """Answer what the server asks until it says OK."""
         while True:
+            self.scramble = scramble                # what the proof was made for
             packet = self.recv()
             head = packet[0]
             if head == 0x00:
