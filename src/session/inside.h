@@ -345,6 +345,8 @@ bool kill_command(struct task *t, struct session *s, struct command *cmd, struct
 /* Greeting to OK, under one deadline.  False: the session is to be closed (what the client had to
  * be told has been told).  Parks. */
 bool log_in(struct task *t, struct session *s);
+/* In the words of the servers.  Returns false. */
+bool access_denied(const struct session *s, struct bytes user, bool with_password, struct fault *why);
 bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 

@@ -81,15 +81,20 @@ static void note_denied(const struct session *s, struct bytes user)
     audit(s, "login denied", user, host);
 }
 
-static bool deny(const struct session *s, struct bytes user, bool with_password, struct fault *why)
+bool access_denied(const struct session *s, struct bytes user, bool with_password, struct fault *why)
 {
     char host[ADDRESS_TEXT_BYTES];
     session_host(s, host);
-    note_denied(s, user);
     return fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
                      "Access denied for user '%.*s'@'%s' (using password: %s)",
                      (int)MIN(user.len, (size_t)80), (const char *)user.data, host,
                      with_password ? "YES" : "NO");
+}
+
+static bool deny(const struct session *s, struct bytes user, bool with_password, struct fault *why)
+{
+    note_denied(s, user);
+    return access_denied(s, user, with_password, why);
 }
 
 static bool enter_quota(struct session *s, const struct user_config *u, const struct account *a,

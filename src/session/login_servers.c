@@ -74,23 +74,13 @@ static bool pass_native(struct asking *a, struct bytes data, struct buf *answer,
     return true;
 }
 
-/* What came was no password, or not encrypted where it must be. */
-static bool denied(const struct asking *a, struct fault *why)
-{
-    char host[ADDRESS_TEXT_BYTES];
-    session_host(a->k->s, host);
-    return fault_set(why, BLAME_POLICY, ER_ACCESS_DENIED,
-                     "Access denied for user '%.80s'@'%s' (using password: YES)",
-                     arena_strdup(task_arena(a->k->t), a->r->user), host);
-}
-
 static bool ask_for_password(struct asking *a, bool is_private, struct fault *why)
 {
     a->has_begun = true;
     if (!ask_password(a->k, &a->r->offer, &a->told, why))
         return false;
-    if (a->told.forms == 0)
-        return denied(a, why);
+    if (a->told.forms == 0) /* no password, or not encrypted where it must be */
+        return access_denied(a->k->s, a->r->user, true, why);
     a->client = (struct auth_client){ .secret = &a->told, .is_private = is_private };
     return true;
 }
@@ -298,7 +288,7 @@ static bool ask_about_stranger(struct asking *a, const struct user_config *u,
     if (a->is_native)
         talk_note_stored(k, bytes_of(secret.sha1_twice, sizeof secret.sha1_twice), a->scramble);
     secret_release(&secret);
-    if (a->is_native) {           /* what the client's proof was made for */
+    if (a->is_native) { /* what the client's proof was made for */
         memcpy(a->k->scramble, a->scramble, sizeof a->scramble);
         a->k->by_native = true;
     }
@@ -326,7 +316,7 @@ static bool ask_about(struct asking *a, const struct user_config *u, struct acco
 static bool ask_again(struct asking *a, const struct user_config *u, struct account *account,
                       struct fault *why)
 {
-    remember(a, account);         /* meanwhile others need not ask as well */
+    remember(a, account); /* meanwhile others need not ask as well */
     struct account *held = account_take(account);
     bool holds = ask_about(a, u, account, why);
     if (!holds)
@@ -364,8 +354,8 @@ static bool ask_about_told(struct asking *a, const struct user_config *u, struct
     struct talk *k = a->k;
     if (!ask_password(k, &a->r->offer, &a->told, why))
         return false;
-    if (a->told.forms == 0)
-        return denied(a, why);
+    if (a->told.forms == 0) /* no password, or not encrypted where it must be */
+        return access_denied(a->k->s, a->r->user, true, why);
     if (known != NULL && secret_equal(&known->secret, &a->told) && is_fresh(k, proven_us)) {
         *account = account_take(known);
         return true;
@@ -396,13 +386,14 @@ static bool ask_somehow(struct asking *a, const struct user_config *u, struct ac
     return done;
 }
 
-/* In the store.  Servers that are told where clients come from may have several accounts of a name. */
+/* In the store.  Servers that are told where clients come from may have several accounts of a name.
+ */
 static struct bytes key_for(struct session *s, struct arena *arena, const struct user_config *u,
                             struct bytes user)
 {
     const char *group = s->config->groups[session_group_index(s, u)].name;
-    struct bytes parts[] = { BYTES_LITERAL("servers "), bytes_str(group), BYTES_LITERAL("\0"),
-                             session_told_ip(s, u), BYTES_LITERAL("\0"), user };
+    struct bytes parts[] = { BYTES_LITERAL("servers "), bytes_str(group),    BYTES_LITERAL("\0"),
+                             session_told_ip(s, u),     BYTES_LITERAL("\0"), user };
     return arena_join(arena, parts, ARRAY_LEN(parts));
 }
 
@@ -412,8 +403,7 @@ bool ask_servers(struct talk *k, const struct claim *r, const struct user_config
     struct arena *arena = task_arena(k->t);
     struct asking a = { .relay = { answer_server }, .k = k, .r = r };
     if (r->user.len > NAME_MOST_BYTES)
-        return fault_set(why, BLAME_SERVER, ER_ACCESS_DENIED, "Access denied for user '%.80s'",
-                         arena_strdup(arena, r->user));
+        return access_denied(k->s, r->user, r->offer.token.len > 0, why);
     a.server_user = u->server_user[0] != '\0' ? u->server_user : arena_strdup(arena, r->user);
     a.key = key_for(k->s, arena, u, r->user);
     bool done = ask_somehow(&a, u, account, why);

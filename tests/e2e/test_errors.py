@@ -385,11 +385,11 @@ def test_a_server_that_cannot_be_logged_in_to(house, text):
         told(text, c.query, "insert into t values (1)")
 
 
-@provokes("...: it wants PLUGIN, and of the password Volvox only knows WHAT; give it the password")
+@provokes("...: it wants PLUGIN, but only WHAT is known of the password: set server_password")
 def test_a_server_that_wants_more_than_the_hash(house):
     house.server.script = asks_for(SWITCH)
     with house.client("hashed", "app-secret") as c:
-        told("...: it wants PLUGIN, and of the password", c.query, "insert into t values (1)")
+        told("...: it wants PLUGIN, but only WHAT", c.query, "insert into t values (1)")
 
 
 TLS_ANSWERS = {

@@ -127,11 +127,7 @@ def test_a_listener_that_requires_tls_refuses_as_servers_do(cluster, settings, v
 
 
 def test_a_unix_socket_is_safe_enough(settings, volvox):
-    greeted = socket.socket(socket.AF_UNIX)
-    greeted.connect(str(settings["listener socket"]["address"]))
-    with greeted, Client.__new__(Client) as c:
-        super(Client, c).__init__(greeted)
-        c._begin(*APP, None, MODERN, 45, None, None, True, True, None)
+    with Client(0, path=settings["listener socket"]["address"]) as c:
         assert c.query("select 1").value() == b"1"
 
 

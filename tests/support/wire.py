@@ -446,7 +446,6 @@ class Client(Packets):
         if not path:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock)
-        self.path = path
         try:
             if source:
                 sock.bind((source, 0))
@@ -492,7 +491,7 @@ class Client(Packets):
     @property
     def private(self):
         """May the password go as it is?"""
-        return self.in_tls or bool(self.path)
+        return self.in_tls or self.sock.family == socket.AF_UNIX
 
     @property
     def in_tls(self):
