@@ -465,7 +465,7 @@ struct ok {
 /* Payload of an OK packet, header 0x00 or 0xFE; caps as negotiated where it came from. */
 bool ok_read(struct bytes payload, uint64_t caps, struct ok *out, struct fault *why);
 /* As an OK packet of the given header (0x00, or 0xFE at the end of rows under
- * DEPRECATE_EOF); fields as `caps` allow. */
+ * DEPRECATE_EOF); fields as `caps` allow.  (STATE_CHANGED may stand without any entry.) */
 void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint64_t caps);
 void eof_write(struct buf *out, uint8_t *seq, uint16_t status, uint16_t warnings);
 /* The end of rows in the client's dialect: ok_write(0xFE) or eof_write. */

@@ -70,7 +70,8 @@ bool ok_read(struct bytes payload, uint64_t caps, struct ok *out, struct fault *
 
 void ok_write(struct buf *out, uint8_t *seq, const struct ok *ok, uint8_t header, uint64_t caps)
 {
-    bool tracked = (caps & CAP_SESSION_TRACK) && ok->track.len > 0;
+    bool changed = (ok->status & STATUS_SESSION_STATE_CHANGED) || ok->track.len > 0;
+    bool tracked = (caps & CAP_SESSION_TRACK) && changed;
     uint16_t status = ok->status & (uint16_t)~STATUS_SESSION_STATE_CHANGED;
     if (tracked)
         status |= STATUS_SESSION_STATE_CHANGED;
@@ -92,7 +93,7 @@ void eof_write(struct buf *out, uint8_t *seq, uint16_t status, uint16_t warnings
     size_t mark = packet_begin(out);
     write_u8(out, EOF_HEADER);
     write_u16(out, warnings);
-    write_u16(out, status & (uint16_t)~STATUS_SESSION_STATE_CHANGED);
+    write_u16(out, status);
     packet_end(out, mark, seq);
 }
 

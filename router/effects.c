@@ -45,6 +45,13 @@ bool name_is(struct bytes name, const char *word)
     return bytes_equal_nocase(unquoted(name), bytes_str(word));
 }
 
+bool name_is_tracker(struct bytes name)
+{
+    static const struct bytes prefix = BYTES_LITERAL("session_track_");
+    name = unquoted(name);
+    return name.len > prefix.len && bytes_equal_nocase(bytes_of(name.data, prefix.len), prefix);
+}
+
 struct bytes system_var_name(struct bytes text)
 {
     for (size_t i = text.len; i > 0; i--) {
@@ -87,6 +94,10 @@ static const struct bytes server_tables[] = {
     B("table_statistics"),  B("innodb_trx"),      B("innodb_metrics"),    B("innodb_lock_waits"),
     B("innodb_locks"),      B("profiling"),
 };
+/* They have the values of all session variables. */
+static const struct bytes variable_tables[] = {
+    B("session_variables"), B("system_variables"), B("variables_by_thread"),
+};
 static const struct bytes sequence_words[] = { B("nextval"), B("currval") };
 static const struct bytes server_schemas[] = { B("performance_schema"), B("sys") };
 
@@ -95,7 +106,9 @@ static void see_qualified_name(struct part *p)
     struct bytes name = p->token.text;
     if (NAME_IN(name, sequence_words))
         p->effects |= EFFECT_SEQUENCE;
-    else if (NAME_IN(name, server_tables) || NAME_IN(p->before.text, server_schemas))
+    if (NAME_IN(name, variable_tables))
+        p->effects |= EFFECT_TRACKING;
+    if (NAME_IN(name, server_tables) || NAME_IN(p->before.text, server_schemas))
         p->effects |= EFFECT_SERVER_STATE;
 }
 
@@ -117,6 +130,8 @@ static void see_system_var(struct part *p)
         p->effects |= EFFECT_USES_INSERT_ID;
     else if (name_is(name, "pseudo_thread_id"))
         p->effects |= EFFECT_CONNECTION_ID;
+    else if (name_is_tracker(name))
+        p->effects |= EFFECT_TRACKING;
 }
 
 /* INTO @a, @b; the variables of CALL and LOAD DATA are filled as well. */

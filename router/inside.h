@@ -465,6 +465,9 @@ bool name_is(struct bytes name, const char *word);
 /* A system variable's name without its scope. */
 struct bytes system_var_name(struct bytes text);
 
+/* Of the session_track_* variables? */
+bool name_is_tracker(struct bytes name);
+
 /* ---- front.c, set.c ------------------------------------------------------------------- */
 
 struct front {

@@ -115,6 +115,7 @@ static const char *const effect_names[] = {
     "set global",
     "instance lock",
     "unreported variable",
+    [29] = "session trackers",
 };
 
 void effects_print(uint32_t effects, char *out, size_t size)
@@ -125,7 +126,8 @@ void effects_print(uint32_t effects, char *out, size_t size)
     for (unsigned bit = 0; bit < 32 && at + 1 < size; bit++) {
         if ((effects & (1u << bit)) == 0)
             continue;
-        const char *name = bit < ARRAY_LEN(effect_names) ? effect_names[bit] : "?";
+        bool has_name = bit < ARRAY_LEN(effect_names) && effect_names[bit] != NULL;
+        const char *name = has_name ? effect_names[bit] : "?";
         int n = snprintf(out + at, size - at, "%s%s", at > 0 ? ", " : "", name);
         at = MIN(at + (size_t)MAX(n, 0), size - 1);
     }

@@ -123,6 +123,7 @@ enum verb {
 #define EFFECT_INSTANCE_LOCK 0x04000000u /* FLUSH TABLES WITH READ LOCK, LOCK INSTANCE, BACKUP STAGE */
 
 #define EFFECT_SETS_UNREPORTED 0x08000000u /* SET @@x = ... on MariaDB, whose trackers leave it out     */
+#define EFFECT_TRACKING 0x20000000u      /* reads or sets session_track_*, as all session variables do */
 
 enum hint_kind { HINT_NONE, HINT_PRIMARY, HINT_REPLICA, HINT_SERVER, HINT_BAD };
 struct hint {

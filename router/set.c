@@ -146,6 +146,8 @@ static void read_assigned(struct part *p, enum reach reach)
     bool is_autocommit = name_is(name, "autocommit");
     if (name_is(name, "last_insert_id") || name_is(name, "identity"))
         p->effects |= EFFECT_SETS_INSERT_ID;
+    if (name_is_tracker(name))
+        p->effects |= EFFECT_TRACKING;
     part_next(p);
     struct token first = p->token;
     if (is_autocommit)

@@ -7,6 +7,8 @@
  */
 #include "router/inside.h"
 
+#include "base/str.h"
+
 /* With one of these a part is more than a read. */
 #define EFFECTS_BEYOND_READING                                                                     \
     (EFFECT_LOCKING_READ | EFFECT_INTO_FILE | EFFECT_USER_VAR | EFFECT_NAMED_LOCK |                \
@@ -190,6 +192,20 @@ static void read_release(struct part *p)
 
 /* ---- questions to the server --------------------------------------------------------------- */
 
+/* A pattern with its quotes: as far as it goes without wildcards. */
+static bool may_mean_tracker(struct bytes pattern)
+{
+    static const char prefix[] = "session_track_";
+    for (size_t i = 1; i < pattern.len && i < sizeof prefix; i++) {
+        uint8_t c = pattern.data[i];
+        if (c == '%' || c == '_' || c == '\\')
+            return true;
+        if (ascii_lower(c) != (uint8_t)prefix[i - 1])
+            return false;
+    }
+    return true;
+}
+
 static void read_show(struct part *p)
 {
     p->verb = VERB_SHOW;
@@ -201,6 +217,11 @@ static void read_show(struct part *p)
             p->effects |= EFFECT_DIAGNOSTICS;
         bool is_state = part_at(p, KEYWORD_STATUS) && last != KEYWORD_TABLE &&
                         last != KEYWORD_PROCEDURE && last != KEYWORD_FUNCTION;
+        bool is_session = is_first || last == KEYWORD_SESSION || last == KEYWORD_LOCAL;
+        if (is_session && p->token.kind == TOKEN_WORD && name_is(p->token.text, "variables"))
+            p->effects |= EFFECT_TRACKING;
+        if (last == KEYWORD_LIKE && p->token.kind == TOKEN_STRING && !may_mean_tracker(p->token.text))
+            p->effects &= ~EFFECT_TRACKING;
         if (is_state || (part_at(p, KEYWORD_GLOBAL) && last == KEYWORD_SHOW))
             p->effects |= EFFECT_SERVER_STATE;
         part_see(p);

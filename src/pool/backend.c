@@ -107,6 +107,7 @@ static void dispose(struct backend *be)
     list_leave(&be->all);
     backend_statements_forget(be);
     state_drop(be->state);
+    tracking_drop(be->usual);
     server_drop(be->server);
     mem_free(be);
 }
@@ -203,7 +204,7 @@ static bool refused(const struct backend *be, struct bytes payload, struct fault
     return fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
-static bool read_answer(struct task *t, struct backend *be, double deadline, struct fault *why)
+bool backend_read_answer(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     struct bytes payload;
     if (!read_packet(t, be, &payload, deadline, why))
@@ -221,7 +222,7 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
         return false;
     while (be->n_owed > 0) {
         struct fault *first = accepted ? why : &later;
-        bool ok = read_answer(t, be, deadline, first);
+        bool ok = backend_read_answer(t, be, deadline, first);
         if (!ok && first->blame != BLAME_QUERY) {
             if (first != why)
                 *why = later;
@@ -245,29 +246,59 @@ bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct byt
 {
     must(be->n_owed == 0);
     backend_write(be, command, argument);
-    return stream_flush(t, &be->stream, deadline, why) && read_answer(t, be, deadline, why);
+    return stream_flush(t, &be->stream, deadline, why) && backend_read_answer(t, be, deadline, why);
+}
+
+static bool read_definitions(struct task *t, struct backend *be, size_t n, double deadline,
+                             struct fault *why)
+{
+    struct bytes payload;
+    bool has_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
+    for (size_t i = 0; i < n + has_eof; i++)
+        if (!read_packet(t, be, &payload, deadline, why))
+            return false;
+    return true;
+}
+
+bool backend_read_rows(struct task *t, struct backend *be, struct bytes *values, size_t n,
+                       size_t max_rows, size_t *n_rows, double deadline, struct fault *why)
+{
+    struct bytes payload;
+    *n_rows = 0;
+    if (!read_packet(t, be, &payload, deadline, why))
+        return false;
+    if (payload.len > 0 && payload.data[0] == 0x00)
+        return true;
+    struct column_count columns;
+    if (!column_count_read(payload, be->caps, &columns) || columns.count != n)
+        return refused(be, payload, why);
+    if (!read_definitions(t, be, columns.follow ? n : 0, deadline, why))
+        return false;
+    for (;;) {
+        if (!read_packet(t, be, &payload, deadline, why))
+            return false;
+        if (payload.len > 0 && payload.data[0] == 0xFE)
+            return true;
+        if (payload.len == 0 || payload.data[0] == 0xFF)
+            return refused(be, payload, why);
+        if (*n_rows == max_rows || !text_row_read(payload, values + n * (*n_rows)++, n, why))
+            return nonsense(be, why);
+    }
+}
+
+bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
+                      size_t n, size_t max_rows, size_t *n_rows, struct fault *why)
+{
+    double deadline = worker_now(task_worker(t)) + 10;
+    must(be->n_owed == 0);
+    backend_write(be, COM_QUERY, sql);
+    return stream_flush(t, &be->stream, deadline, why) &&
+           backend_read_rows(t, be, values, n, max_rows, n_rows, deadline, why);
 }
 
 bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
                      size_t n, struct fault *why)
 {
-    struct bytes payload;
-    double deadline = worker_now(task_worker(t)) + 10;
-    bool has_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
-    must(be->n_owed == 0);
-    backend_write(be, COM_QUERY, sql);
-    if (!stream_flush(t, &be->stream, deadline, why) || !read_packet(t, be, &payload, deadline, why))
-        return false;
-    struct column_count columns;
-    if (!column_count_read(payload, be->caps, &columns) || columns.count != n)
-        return refused(be, payload, why);
-    for (size_t i = 0; i < (columns.follow ? n : 0) + has_eof; i++)
-        if (!read_packet(t, be, &payload, deadline, why))
-            return false;
-    if (!read_packet(t, be, &payload, deadline, why))
-        return false;
-    if (!text_row_read(payload, values, n, why))
-        return nonsense(be, why);
-    return read_packet(t, be, &payload, deadline, why) &&
-           ((payload.len > 0 && payload.data[0] == 0xFE) || nonsense(be, why));
+    size_t n_rows;
+    return backend_ask_rows(t, be, sql, values, n, 1, &n_rows, why) && (n_rows == 1 || nonsense(be, why));
 }

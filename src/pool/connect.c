@@ -114,6 +114,21 @@ static bool refused(struct bytes payload, struct fault *why)
     return fault_set_state(why, blame, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
+/* MariaDB's OK (11.8) has the variables that it tracks, with the address where clients should go instead. */
+static void read_welcome(struct backend *be, struct bytes payload, struct bytes *entries)
+{
+    struct ok ok;
+    struct track_walk walk;
+    struct track track;
+    if (!ok_read(payload, be->caps, &ok, NULL))
+        return;                       /* it is an OK, that is enough */
+    *entries = ok.track;
+    track_begin(&walk, ok.track);
+    while (track_next(&walk, &track))
+        if (track.type == TRACK_SYSVAR && bytes_equal(track.name, BYTES_LITERAL("redirect_url")))
+            be->redirects = track.value.len > 0;
+}
+
 /* The one who should have answered does not.  A server counts logins that are broken off and, after
  * some, refuses all of ours (max_connect_errors), so this one is brought to its end. */
 static void finish_badly(struct task *t, struct backend *be, uint8_t *seq)
@@ -173,8 +188,9 @@ static void begin_exchange(struct backend *be, struct exchange *x, const struct 
     buf_release(&token);
 }
 
-static bool log_in(struct task *t, struct backend *be, struct login_relay *relay, double deadline,
-                   struct fault *why)
+/* The entries of the server's OK, in the task's arena. */
+static bool log_in(struct task *t, struct backend *be, struct login_relay *relay, struct bytes *entries,
+                   double deadline, struct fault *why)
 {
     enum { TURNS_MOST = 16 };
     struct greeting g;
@@ -189,8 +205,10 @@ static bool log_in(struct task *t, struct backend *be, struct login_relay *relay
             !next_packet(t, be, &payload, &seq, deadline, why))
             return false;
         uint8_t kind = payload.len > 0 ? payload.data[0] : 0xFF;
-        if (kind == 0x00)
+        if (kind == 0x00) {
+            read_welcome(be, payload, entries);
             return true;
+        }
         if (kind == 0xFF)
             return refused(payload, why);
         if (!answer_server(t, be, &x, payload, &seq, why))
@@ -200,15 +218,20 @@ static bool log_in(struct task *t, struct backend *be, struct login_relay *relay
                      be->server->name);
 }
 
+static const char report_all[] =
+    "@@session.session_track_system_variables='*',@@session.session_track_state_change=ON,"
+    "@@session.session_track_schema=ON,@@session.session_track_transaction_info='CHARACTERISTICS'";
+
+/* All that lie beside one of these are reported by its name: see session/unclear.c.  (Of those with
+ * two names, the one that older servers know too.) */
+static const char first_of_their_kind[] = ",@@session.autocommit=@@session.autocommit"
+                                          ",@@session.tx_isolation=@@session.tx_isolation"
+                                          ",@@session.tx_read_only=@@session.tx_read_only";
+
 /* The character set is set by name as well: a server silently takes its default for a collation that
  * it does not know, and a reset forgets that of the login. */
 static size_t tracking_sql(const struct backend *be, const struct state *s, char *out, size_t size)
 {
-    /* All that lie beside one of these are reported by its name: see session/unclear.c.  (Of those with
-     * two names, the one that older servers know too.) */
-    static const char first_of_their_kind[] = ",@@session.autocommit=@@session.autocommit"
-                                              ",@@session.tx_isolation=@@session.tx_isolation"
-                                              ",@@session.tx_read_only=@@session.tx_read_only";
     struct bytes charset = state_value(s, BYTES_LITERAL("character_set_client"));
     struct bytes collation = state_value(s, BYTES_LITERAL("collation_connection"));
     int n = 0;
@@ -217,18 +240,63 @@ static size_t tracking_sql(const struct backend *be, const struct state *s, char
         n += snprintf(out + n, size - (size_t)n, "NAMES '%.*s' COLLATE '%.*s',", BYTES_FMT(charset),
                       BYTES_FMT(collation));
     n += snprintf(out + n, size - (size_t)n,
-                  "@@session.session_track_system_variables='*',"
-                  "@@session.session_track_state_change=ON,@@session.session_track_schema=ON,"
-                  "@@session.session_track_transaction_info='CHARACTERISTICS'%s",
-                  be->reports_vaguely ? first_of_their_kind
-                  : be->is_mariadb    ? ""
-                                      : ",@@session.session_track_gtids=OWN_GTID");
+                  "%s%s", report_all, be->reports_vaguely ? first_of_their_kind : "");
     /* MariaDB forgets with a reset what these flags have done. */
     for (size_t i = 0; be->is_mariadb && i < ARRAY_LEN(flag_defaults); i++)
         if ((be->caps & flag_defaults[i].cap) != 0)
             n += snprintf(out + n, size - (size_t)n, ",@@session.%s=%s", flag_defaults[i].name,
                           flag_defaults[i].sql);
     return (size_t)n;
+}
+
+/* What the server would report by itself: asked in the same send as it is told to report all. */
+static void ask_usual(struct backend *be)
+{
+    struct buf sql = { 0 };
+    for (unsigned i = 0; i < tracking_count(be->is_mariadb); i++) {
+        buf_add(&sql, i == 0 ? BYTES_LITERAL("SELECT @@session.") : BYTES_LITERAL(",@@session."));
+        buf_add(&sql, bytes_str(tracking_names[i]));
+    }
+    backend_write(be, COM_QUERY, buf_bytes(&sql));
+    buf_release(&sql);
+}
+
+static bool read_usual(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    struct bytes values[TRACKING_VARIABLES] = { BYTES_NONE };
+    size_t n_rows = 0;
+    bool ok = backend_read_rows(t, be, values, tracking_count(be->is_mariadb), 1, &n_rows,
+                                deadline, why);
+    if (!ok && why->blame != BLAME_QUERY)
+        return false;
+    tracking_drop(be->usual);
+    be->usual = ok && n_rows == 1 ? tracking_of(values) : tracking_by_default(be->is_mariadb);
+    return true;
+}
+
+/* Its clients are not to be sent elsewhere by the server: they would pass Volvox by. */
+static bool hide_redirection(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    return !be->redirects ||
+           backend_ask(t, be, COM_QUERY, BYTES_LITERAL("SET @@session.redirect_url=''"), deadline, why);
+}
+
+bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why)
+{
+    struct buf sql = { 0 };
+    buf_add(&sql, BYTES_LITERAL("SET "));
+    if (as != NULL)
+        tracking_write_set(as, &sql);
+    else
+        buf_add(&sql, bytes_str(report_all));
+    if (as == NULL && be->reports_vaguely)
+        buf_add(&sql, bytes_str(first_of_their_kind));
+    double deadline = worker_now(task_worker(t)) + 10;
+    bool ok = backend_ask(t, be, COM_QUERY, buf_bytes(&sql), deadline, why);
+    if (ok)
+        be->reports_as_asked = as != NULL;
+    buf_release(&sql);
+    return ok;
 }
 
 bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why)
@@ -238,7 +306,10 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
         return true;
     struct state *s = state_at_login(be->collation, 45);
     size_t n = tracking_sql(be, s, sql, sizeof sql);
-    bool ok = backend_ask(t, be, COM_QUERY, bytes_of(sql, n), deadline, why);
+    ask_usual(be);
+    backend_write(be, COM_QUERY, bytes_of(sql, n));
+    bool ok = stream_flush(t, &be->stream, deadline, why) && read_usual(t, be, deadline, why) &&
+              backend_read_answer(t, be, deadline, why);
     if (!ok && why->blame == BLAME_QUERY && why->code == ER_MUST_CHANGE_PASSWORD) {
         be->sandbox = SANDBOX_IN;
         be->caps &= ~CAP_SESSION_TRACK;
@@ -256,6 +327,8 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
         log_warn("server has no session trackers", "server=%s code=%u text=%s", be->server->name,
                  why->code, log_quote(bytes_str(why->text)));
         be->caps &= ~CAP_SESSION_TRACK;   /* sessions on it stay pinned; shape is as negotiated */
+        tracking_drop(be->usual);
+        be->usual = NULL;
         ok = true;
     }
     struct bytes schema = be->state != NULL ? be->state->schema : BYTES_NONE;
@@ -263,7 +336,9 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
     state_drop(s);
     state_drop(be->state);
     be->state = now;
-    return ok;
+    be->reports_as_asked = false;
+    be->gtids = be->usual != NULL ? be->usual->gtids : TRACK_NO_GTIDS;
+    return ok && hide_redirection(t, be, deadline, why);
 }
 
 static void set_expiry(struct backend *be, const struct settings *limits)
@@ -330,6 +405,7 @@ static struct backend *give_up(struct task *t, struct backend *be, struct fault 
     list_leave(&be->all);
     stream_close(&be->stream);
     state_drop(be->state);
+    tracking_drop(be->usual);
     backend_statements_forget(be);
     server_drop(server);
     mem_free(be);
@@ -367,11 +443,13 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
         return give_up(t, be, why);
     socket_keepalive(fd, &keepalive);
     stream_open(&be->stream, w, fd, BLAME_SERVER);
-    if (!introduce(t, be, deadline, why) || !log_in(t, be, relay, deadline, why))
+    struct bytes entries = BYTES_NONE;
+    if (!introduce(t, be, deadline, why) || !log_in(t, be, relay, &entries, deadline, why))
         return give_up(t, be, why);
     begin_compression(be);
     if (!backend_track(t, be, deadline, why))
         return give_up(t, be, why);
+    welcome_note(p->pools, be->server, be->usual, entries);
     count(w, backends_opened);
     log_debug("backend opened", "server=%s thread=%u user=%s", be->server->name, be->thread_id,
               log_quote(bytes_str(p->account->server_user)));

@@ -60,6 +60,7 @@ struct pools {
     struct worker *const *workers;
     unsigned n_workers;
     struct map by_key;
+    struct map welcomes;          /* server's number -> struct welcome                    */
     struct list all;              /* of backend.all: every backend of this worker         */
     uint64_t last_ticket;
     ev_timer sweep;
@@ -103,6 +104,11 @@ void backend_discard(struct backend *be);
 /* Worth keeping: neither too old nor used up, its server not draining, its pool not retired. */
 bool backend_is_fresh(const struct backend *be, const struct settings *limits);
 void backend_statements_forget(struct backend *be);
+/* Read the answer to what has been written and flushed: as backend_ask(); as backend_ask_rows(), where an
+ * OK in place of rows is no rows. */
+bool backend_read_answer(struct task *t, struct backend *be, double deadline, struct fault *why);
+bool backend_read_rows(struct task *t, struct backend *be, struct bytes *values, size_t n,
+                       size_t max_rows, size_t *n_rows, double deadline, struct fault *why);
 
 /* ---- connect.c ---- */
 
@@ -120,6 +126,12 @@ void pool_follow_tls(struct pool *p, const struct config *now);
 /* After the greeting, before the login: TLS if the server has it, or the configuration insists. Parks. */
 bool backend_start_tls(struct task *t, struct backend *be, const struct greeting *g, uint8_t *seq,
                        double deadline, struct fault *why);
+/* ---- welcome.c ---- */
+
+/* A connection to the server has been made, and its login OK had these entries. */
+void welcome_note(struct pools *ps, const struct server *server, struct tracking *usual,
+                  struct bytes at_login);
+void welcomes_release(struct pools *ps);
 
 /* ---- lend.c ---- */
 

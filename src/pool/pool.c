@@ -538,6 +538,7 @@ void pools_worker_release(struct worker *w)
         pool_free(p);
     }
     map_release(&ps->by_key);
+    welcomes_release(ps);
     mem_free(ps);
     worker_set_part(w, PART_POOL, NULL);
 }

@@ -69,6 +69,42 @@ bool state_undoes(const struct state *from, const struct state *to);
 bool state_write_set(const struct state *from, const struct state *to, uint64_t caps,
                      const uint64_t *insert_id, struct buf *sql);
 
+/* Append a value as a literal that means the same under every sql_mode and character set. */
+void state_write_value(struct buf *sql, struct bytes value);
+
+/* ---- tracking.c: what a server is told to report of a session's changes ---------- */
+
+/* The session_track_* variables of a server connection: interned, immutable, counted, any thread. */
+enum track_gtids { TRACK_NO_GTIDS, TRACK_OWN_GTIDS, TRACK_ALL_GTIDS };
+enum track_transactions { TRACK_NO_TRANSACTIONS, TRACK_STATE_ONLY, TRACK_CHARACTERISTICS };
+struct tracking {
+    struct interned in;
+    struct bytes variables;       /* a list with commas, or "*"; as the server shows it     */
+    bool schema, state_change;
+    enum track_gtids gtids;       /* MySQL */
+    enum track_transactions transactions;
+};
+enum { TRACKING_VARIABLES = 5 };
+extern const char tracking_names[TRACKING_VARIABLES][32];
+/* The last one is MySQL's. */
+static inline unsigned tracking_count(bool is_mariadb)
+{
+    return is_mariadb ? TRACKING_VARIABLES - 1 : TRACKING_VARIABLES;
+}
+/* By the variables' values in that order; as a server of this family begins; with one of them
+ * changed.  All give references. */
+struct tracking *tracking_of(const struct bytes values[TRACKING_VARIABLES]);
+struct tracking *tracking_by_default(bool is_mariadb);
+struct tracking *tracking_changed(const struct tracking *from, struct bytes name, struct bytes value);
+struct tracking *tracking_take(struct tracking *x);   /* NULL is fine */
+void tracking_drop(struct tracking *x);               /* likewise */
+/* Append the assignments that bring it about (what follows SET), but for session_track_gtids: that
+ * can't be set in a transaction, and is the session's on every backend it uses. */
+void tracking_write_set(const struct tracking *x, struct buf *sql);
+const char *track_gtids_name(enum track_gtids gtids);
+/* Is the variable to be reported? */
+bool tracking_has_name(const struct tracking *x, struct bytes name);
+
 /* ---- prepared.c: texts, and their ids on a backend ---------------------------------- */
 
 /* A statement's text with the state it was prepared in: interned, counted, any thread. */
@@ -139,6 +175,7 @@ struct backend {
     struct pool *pool;            /* of the worker that owns it now                       */
     struct server *server;        /* counted                                              */
     struct state *state;          /* counted; see state_in_doubt                          */
+    struct tracking *usual;       /* what it reports unless told otherwise; counted. NULL: nothing */
     uint64_t caps;                /* negotiated                                           */
     uint16_t collation;           /* of the login, restored by a reset                     */
     uint64_t tls_number;          /* of the context that it was made with                  */
@@ -149,13 +186,16 @@ struct backend {
     bool state_in_doubt;          /* a restore was refused or not answered: not for reuse  */
     bool interrupted;             /* see backend_interrupt()                              */
     enum sandbox sandbox : 8;
+    enum track_gtids gtids : 8;   /* its session_track_gtids                               */
+    bool reports_as_asked;        /* its session_track_* are the client's, not ours         */
+    bool redirects;               /* MariaDB: it has a redirect_url                         */
     bool multi_statements;        /* as COM_SET_OPTION last said; no reset changes it     */
     bool schema_is_old;           /* its collation was reset or may be another by now: enter it
                                      again before a session that is in it goes on          */
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */
-    enum owed owed[4];
+    enum owed owed[5];
     uint64_t opened_us, idle_since_us;
     uint64_t expires_us;          /* age limit with its jitter; 0 = none                  */
     uint64_t commands;
@@ -240,6 +280,11 @@ bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct byt
  * NULL); as backend_ask() otherwise. */
 bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
                      size_t n, struct fault *why);
+/* Likewise, of at most max_rows rows with n values each; how many there were in *n_rows. */
+bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
+                      size_t n, size_t max_rows, size_t *n_rows, struct fault *why);
+/* Have it report what Volvox wants to hear (`as` NULL), or something else.  As backend_ask(). */
+bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why);
 /* Append a command to the stream without sending it. */
 void backend_write(struct backend *be, uint8_t command, struct bytes argument);
 /* Read and check the owed answers.  False: QUERY when the server refused one (all are read then; the
@@ -255,6 +300,14 @@ struct backend_stmt *backend_stmt_add(struct backend *be, struct stmt_text *text
                                       unsigned limit);
 /* Close on the server (no answer comes) and forget. */
 void backend_stmt_close(struct backend *be, struct backend_stmt *bs);
+
+/* What a server told Volvox when it last logged in from this worker (welcome.c); NULL when it has not. */
+struct welcome {
+    unsigned number;              /* the server's                                         */
+    struct tracking *usual;       /* counted; may be NULL                                 */
+    struct bytes at_login;        /* the entries of its OK                                */
+};
+const struct welcome *pool_welcome(const struct worker *w, const struct server *server);
 
 /* ---- per worker --------------------------------------------------------------------- */
 

@@ -224,8 +224,7 @@ static bool is_number(struct bytes v)
     return digits > 0 && digits < 40 && dots <= 1;
 }
 
-/* A literal that means the same under every sql_mode and character set. */
-static void write_value(struct buf *sql, struct bytes v)
+void state_write_value(struct buf *sql, struct bytes v)
 {
     static const char hex[] = "0123456789abcdef";
     if (is_number(v)) {
@@ -286,7 +285,7 @@ static void write_assignment(struct buf *sql, struct bytes name, const struct by
     else if (value->len == 0 && bytes_equal(name, BYTES_LITERAL("character_set_results")))
         buf_add(sql, BYTES_LITERAL("NULL"));
     else
-        write_value(sql, *value);
+        state_write_value(sql, *value);
 }
 
 bool state_write_set(const struct state *from, const struct state *to, uint64_t caps,

@@ -44,6 +44,22 @@ static bool leaves_schema(const struct backend *be, const struct command *cmd)
            (cmd->st.effects & EFFECT_MULTI) == 0;
 }
 
+/* Has the lease report the GTIDs that the session asked for. */
+static void align_gtids(struct session *s)
+{
+    struct backend *be = s->lease;
+    if (be->usual == NULL || be->is_mariadb || be->reports_as_asked)
+        return;
+    enum track_gtids wanted = tracking_in_force(s)->gtids;
+    char sql[64];
+    if (be->gtids == wanted)
+        return;
+    int n = snprintf(sql, sizeof sql, "SET @@session.session_track_gtids=%s", track_gtids_name(wanted));
+    backend_write(be, COM_QUERY, bytes_of(sql, (size_t)n));
+    be->gtids = wanted;
+    owe(be, OWED_SET);
+}
+
 /* Write what leads from the backend's state to `wanted`; false if it can't be reached. */
 static bool write_restore(struct backend *be, struct state *wanted, bool enters, const uint64_t *insert_id)
 {
@@ -136,6 +152,8 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
 
     if (multi_matters && be->multi_statements != s->multi_statements)
         write_option(be, s->multi_statements);
+    if (s->asks_for_gtids || be->gtids != TRACK_NO_GTIDS)
+        align_gtids(s);
     /* The session's last statement left nothing to ask about; somebody else's may have. */
     if (about_before && be->has_diagnostics) {
         /* (MariaDB keeps warnings across statements that use no table, like DO 0) */

@@ -54,6 +54,8 @@ struct session_more {
     uint32_t last_prepared;       /* by the last PREPARE, 0 if that failed: what MariaDB's
                                      clients call 0xFFFFFFFF                              */
     struct ends *ends;            /* NULL: as the socket says; stays to the end, proxied.c */
+    struct tracking *tracking;    /* counted; as the client set session_track_*, NULL: it did not */
+    struct untold *untold;        /* see tell.c                                           */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -256,8 +258,9 @@ double stall_deadline(struct task *t);
 void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok);
 /* The effects that servers do not report, once a command has been sent. */
 void learn_effects(struct session *s, const struct command *cmd);
-/* An entry that the client would see on a connection of its own. */
-bool track_is_for_client(struct session *s, const struct track *track);
+/* Variables of the session were looked up: as if the server had reported them. */
+void learn_variables(struct session *s, const struct command *cmd, const struct state_var *vars,
+                     unsigned n);
 bool variable_cannot_be_replayed(struct bytes name);
 /* Set the session's state (takes over the reference) and what follows from it. */
 void session_set_state(struct session *s, struct state *state);
@@ -274,6 +277,34 @@ enum clarity {
 enum clarity note_unclear(struct session *s, const struct command *cmd, struct bytes name);
 /* Ask the lease's server what s->unclear says.  Parks. */
 bool learn_unclear(struct task *t, struct session *s, struct fault *why);
+/* ---- tell.c: what the client hears of changes ------------------------------------------------- */
+
+/* Append to `kept` those of an OK's entries that the client would have heard on a connection of its
+ * own, with those held back before; at the end of rows that will not be told there they are held back.
+ * True if it would have been told that something changed, which may be without an entry. */
+bool tell(struct session *s, const struct ok *ok, bool end_of_rows, struct buf *kept);
+/* Is something being held back? */
+static inline bool has_untold(const struct session *s)
+{
+    return s->more != NULL && s->more->untold != NULL;
+}
+void untold_free(struct untold *u);
+/* The entries of the OK that ends a login, COM_CHANGE_USER or COM_RESET_CONNECTION. */
+enum welcome_kind { WELCOME_LOGIN, WELCOME_CHANGED, WELCOME_RESET };
+void tell_welcome(const struct session *s, enum welcome_kind kind, struct buf *kept);
+/* What the session asks for, or its server's usual. */
+const struct tracking *tracking_in_force(const struct session *s);
+
+/* ---- tracking.c: session_track_* as the client has them ------------------------------------------ */
+
+/* A statement that reads or sets them is about to run: they are the client's on the lease until
+ * tracking_end().  Parks. */
+bool tracking_begin(struct task *t, struct session *s, const struct command *cmd, struct fault *why);
+/* It has run: learn what it set, and report to Volvox again; or never again, and the session is pinned. */
+bool tracking_end(struct task *t, struct session *s, const struct command *cmd,
+                  const struct outcome *out, struct fault *why);
+/* The server reported a change of one of them that its statement did not show. */
+void tracking_changed_unseen(struct session *s, const struct track *track);
 
 /* ---- settle.c ------------------------------------------------------------------------------------ */
 

@@ -238,18 +238,14 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     return ok;
 }
 
-static bool welcome(struct talk *k, struct bytes schema, bool is_mariadb, bool is_change,
-                    struct fault *why)
+static bool welcome(struct talk *k, bool is_mariadb, bool is_change, struct fault *why)
 {
     struct session *s = k->s;
     char proof[TLS_PROOF_BYTES];
     struct ok ok = { .status = STATUS_AUTOCOMMIT };
     struct buf track = { 0 };
-    if (schema.len > 0 && (s->caps & CAP_SESSION_TRACK) != 0) {
-        track_write(&track, TRACK_SCHEMA, schema);
-        ok.track = buf_bytes(&track);
-        ok.status |= STATUS_SESSION_STATE_CHANGED;
-    }
+    tell_welcome(s, s->phase == SESSION_LOGIN ? WELCOME_LOGIN : WELCOME_CHANGED, &track);
+    ok.track = buf_bytes(&track);
     if (is_mariadb && !is_change)
         ok.info = bytes_of(proof, login_tls_proof(k, proof));
     ok_write(&s->client.out, &k->seq, &ok, 0x00, s->caps);
@@ -320,7 +316,7 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
     return enter_schema(k, schema, why) &&
-           welcome(k, schema, g != NULL && g->is_mariadb, r->offer.is_change, why);
+           welcome(k, g != NULL && g->is_mariadb, r->offer.is_change, why);
 }
 
 static bool bad_handshake(struct fault *why)
@@ -489,6 +485,18 @@ out:
     return ok;
 }
 
+static bool answer_reset_ok(struct task *t, struct session *s, struct fault *why)
+{
+    struct ok ok = { .status = STATUS_AUTOCOMMIT };
+    struct buf track = { 0 };
+    uint8_t seq = 1;
+    tell_welcome(s, WELCOME_RESET, &track);
+    ok.track = buf_bytes(&track);
+    ok_write(&s->client.out, &seq, &ok, 0x00, s->caps);
+    buf_release(&track);
+    return stream_flush(t, &s->client, 0, why);
+}
+
 bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct bytes schema = arena_copy(task_arena(t), s->state->schema);
@@ -500,5 +508,5 @@ bool reset_connection(struct task *t, struct session *s, struct command *cmd, st
     begin_state(s, s->collation, session_group(s, topology));
     session_set_state(s, state_changed(s->state, &schema, NULL, 0));
     topology_drop(topology);
-    return ok && answer_ok(t, s, 1, why);
+    return ok && answer_reset_ok(t, s, why);
 }

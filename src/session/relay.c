@@ -26,22 +26,6 @@ bool relay_put(struct task *t, struct relay *x, struct bytes data)
     return put(t, x, data);
 }
 
-/* Entries that the client would not see on a connection of its own are cut out. */
-static void keep_client_entries(struct session *s, struct bytes tracks, struct buf *kept)
-{
-    struct track_walk walk;
-    struct track track;
-    track_begin(&walk, tracks);
-    while (track_next(&walk, &track)) {
-        if (!track_is_for_client(s, &track))
-            continue;
-        if (track.type == TRACK_SYSVAR)
-            track_write_sysvar(kept, track.name, track.value);
-        else
-            track_write(kept, (enum track_type)track.type, track.value);
-    }
-}
-
 static bool same_dialect(const struct relay *x)
 {
     const uint64_t matters = CAP_DEPRECATE_EOF | CAP_SESSION_TRACK;
@@ -82,18 +66,16 @@ static bool pass_ok(struct task *t, struct relay *x, const struct response_found
                     bool end_of_rows)
 {
     struct session *s = x->s;
-    bool as_it_is = ok->track.len == 0 && same_dialect(x);
     if (end_of_rows && x->insert_eof)
         amend_eof(x, ok);
-    if (as_it_is || (s->pins & PIN_TRACKING) != 0)
+    if (ok->track.len == 0 && same_dialect(x) && !has_untold(s))
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
     struct buf kept = { 0 };
     uint8_t seq = f->seq;
-    if ((s->caps & CAP_SESSION_TRACK) != 0)
-        keep_client_entries(s, ok->track, &kept);
+    bool changed = tell(s, ok, end_of_rows, &kept);
     ok->track = buf_bytes(&kept);
-    ok->status = (uint16_t)(kept.tail > 0 ? ok->status | STATUS_SESSION_STATE_CHANGED
-                                          : ok->status & ~STATUS_SESSION_STATE_CHANGED);
+    ok->status = (uint16_t)(changed ? ok->status | STATUS_SESSION_STATE_CHANGED
+                                    : ok->status & ~STATUS_SESSION_STATE_CHANGED);
     if (end_of_rows || f->payload[0] == 0xFE)
         end_of_rows_write(&s->client.out, &seq, ok, s->caps);
     else
@@ -320,7 +302,9 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     s->counts_lost = s->unclear != 0 || (wants_id && s->has_new_id);
     if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
         note_any_insert_id(s);
-    if (s->unclear != 0 && !learn_unclear(t, s, &out->why))
+    if ((s->lease->reports_as_asked || s->tracking_unseen) && !tracking_end(t, s, cmd, out, &out->why))
+        out->over = false;
+    if (out->over && s->unclear != 0 && !learn_unclear(t, s, &out->why))
         out->over = false;
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;

@@ -25,6 +25,8 @@ bool carry_out(struct task *t, struct session *s, struct command *cmd, const str
             continue;
         if (!command_ready(t, s, cmd, &out->why))
             continue;
+        if (!tracking_begin(t, s, cmd, &out->why))
+            continue;
         if (relay(t, s, cmd, out))
             return true;
     } while (try_again(s, cmd, out));

@@ -75,7 +75,7 @@ enum session_phase {
 #define PIN_VARIABLE 0x00020000u       /* a variable that can't be replayed               */
 #define PIN_REPLICATION 0x00040000u    /* registered as a replica, or reads the binary log */
 #define PIN_PASSWORD 0x08000000u       /* it changed an expired one: nobody else's connection */
-#define PIN_TRACKING 0x00080000u       /* the client changed session_track_*              */
+#define PIN_TRACKING 0x00080000u       /* it reports as the client asked, see tracking.c   */
 #define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
 #define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */
 #define PIN_INSTANCE_LOCK 0x00400000u
@@ -127,7 +127,7 @@ struct session {
     bool is_held_back : 1;        /* waits in login_throttle.c                            */
     bool has_new_id : 1;          /* more->new_id counts                                  */
     bool has_quota : 1;           /* counts in the user's max_connections                 */
-    bool explicit_transaction : 1; /* see track_is_for_client()                            */
+    bool explicit_transaction : 1; /* as told: see tell.c                                    */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
     bool has_wait_timeout : 1;    /* it set that variable: see idle.c                     */
     bool is_waiting : 1;          /* for a backend                                         */
@@ -135,6 +135,8 @@ struct session {
     bool is_interrupted : 1;      /* its task is cancelled, but only for this command       */
     bool says_own_id : 1;         /* the client has set pseudo_thread_id: own_id.c         */
     bool in_tunnel : 1;           /* see tunnel.c                                         */
+    bool tracking_unseen : 1;     /* see tracking_changed_unseen()                         */
+    bool asks_for_gtids : 1;      /* it has set session_track_gtids                        */
     uint8_t id_round;             /* how often ids came round before this one was given   */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };

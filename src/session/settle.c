@@ -87,6 +87,8 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
                                 (s->lease->has_diagnostics && keeps_diagnostics(s->lease, cmd));
+    if (s->lease->reports_as_asked)
+        pins |= PIN_TRACKING;
     session_pin(s, pins);
     if (pins == 0)
         let_go(s, PUT_CLEAN);

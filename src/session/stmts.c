@@ -123,8 +123,11 @@ void statements_forget(struct session *s)
     for (struct stmt *st; (st = map_next(&s->more->statements, &at)) != NULL;)
         free_stmt(st);
     map_release(&s->more->statements);
+    tracking_drop(s->more->tracking);
+    untold_free(s->more->untold);
     *s->more = (struct session_more){ .ends = s->more->ends };
     s->has_new_id = false;
+    s->asks_for_gtids = false;
 }
 
 struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p)

@@ -43,12 +43,18 @@ bool variable_cannot_be_replayed(struct bytes name)
                                          "gtid_next",       "gtid_seq_no",  "pseudo_thread_id",
                                          "pseudo_slave_mode", "pseudo_replica_mode", "sql_log_bin",
                                          "debug_sync",      "debug",        "rbr_exec_mode",
-                                         "skip_replication", "require_row_format",
+                                         "skip_replication", "require_row_format", "redirect_url",
                                          "timestamp" /* DEFAULT is reported as a time */ };
     for (size_t i = 0; i < ARRAY_LEN(these); i++)
         if (bytes_equal(name, bytes_str(these[i])))
             return true;
     return !state_takes(name);
+}
+
+static bool is_insert_id(struct bytes name)
+{
+    return bytes_equal(name, BYTES_LITERAL("last_insert_id")) ||
+           bytes_equal(name, BYTES_LITERAL("identity"));
 }
 
 static bool starts_with(struct bytes s, const char *prefix)
@@ -65,16 +71,13 @@ struct lesson {
     struct bytes schema;
     bool has_schema;
     bool is_explained;            /* by a report whose meaning is asked for               */
+    bool tracking;                /* session_track_* is reported            */
     uint32_t pins;
 };
 
 static void learn_variable(struct session *s, const struct command *cmd, struct lesson *l,
                            const struct track *track)
 {
-    if (starts_with(track->name, "session_track_")) {
-        l->pins |= PIN_TRACKING;
-        return;
-    }
     if (variable_cannot_be_replayed(track->name) || l->n == CHANGES_MAX) {
         l->pins |= PIN_VARIABLE;
         return;
@@ -107,6 +110,14 @@ static void learn_characteristics(struct session *s, struct bytes v)
     session_pin(s, one_shot ? s->pins | PIN_ONE_SHOT : s->pins & ~PIN_ONE_SHOT);
 }
 
+/* Where the statement showed it, tracking_end() finds out. */
+static void learn_tracking(struct session *s, struct lesson *l, const struct track *track)
+{
+    l->tracking = true;
+    if (!s->lease->reports_as_asked)
+        tracking_changed_unseen(s, track);
+}
+
 static void learn_tracks(struct session *s, const struct command *cmd, struct bytes tracks,
                          struct lesson *l)
 {
@@ -119,9 +130,10 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
         switch (track.type) {
         case TRACK_SYSVAR:
             s->says_own_id |= bytes_equal(track.name, BYTES_LITERAL("pseudo_thread_id"));
-            if (bytes_equal(track.name, BYTES_LITERAL("last_insert_id")) ||
-                bytes_equal(track.name, BYTES_LITERAL("identity")))
+            if (is_insert_id(track.name))
                 set_insert_id(s, track.value);
+            else if (starts_with(track.name, "session_track_"))
+                learn_tracking(s, l, &track);
             else if (!is_noise(track.name))
                 learn_variable(s, cmd, l, &track);
             break;
@@ -130,7 +142,8 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
             l->has_schema = true;
             break;
         case TRACK_STATE:
-            if (l->n == 0 && !l->is_explained && !l->has_schema && l->pins == 0)
+            if (l->n == 0 && !l->is_explained && !l->has_schema && l->pins == 0 && !l->tracking &&
+                !s->lease->reports_as_asked)
                 l->pins |= PIN_UNKNOWN;
             break;
         case TRACK_TRX_STATE:
@@ -184,10 +197,20 @@ static void leave_sandbox(struct session *s, const struct command *cmd)
                        ((be->caps & CAP_SESSION_TRACK) == 0 ? PIN_UNTRACKED : 0));
 }
 
-void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
+static void adopt(struct session *s, const struct lesson *l)
 {
     struct backend *be = s->lease;
-    if (be->sandbox == SANDBOX_IN)
+    session_pin(s, s->pins | l->pins);
+    if (l->n == 0 && !l->has_schema)
+        return;
+    session_set_state(s, state_changed(s->state, l->has_schema ? &l->schema : NULL, l->changes, l->n));
+    state_drop(be->state);
+    be->state = state_take(s->state);
+}
+
+void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
+{
+    if (s->lease->sandbox == SANDBOX_IN)
         leave_sandbox(s, cmd);
     learn_status(s, ok);
     note_insert_id(s, ok->insert_id);
@@ -195,12 +218,22 @@ void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
         return;
     struct lesson l = { .n = 0 };
     learn_tracks(s, cmd, ok->track, &l);
-    session_pin(s, s->pins | explain_unknown(cmd->st.effects, l.pins));
-    if (l.n == 0 && !l.has_schema)
-        return;
-    session_set_state(s, state_changed(s->state, l.has_schema ? &l.schema : NULL, l.changes, l.n));
-    state_drop(be->state);
-    be->state = state_take(s->state);
+    l.pins = explain_unknown(cmd->st.effects, l.pins);
+    adopt(s, &l);
+}
+
+void learn_variables(struct session *s, const struct command *cmd, const struct state_var *vars,
+                     unsigned n)
+{
+    struct lesson l = { .n = 0 };
+    for (unsigned i = 0; i < n; i++) {
+        struct track track = { .type = TRACK_SYSVAR, .name = vars[i].name, .value = vars[i].value };
+        if (is_insert_id(track.name))
+            set_insert_id(s, track.value);
+        else
+            learn_variable(s, cmd, &l, &track);
+    }
+    adopt(s, &l);
 }
 
 void learn_effects(struct session *s, const struct command *cmd)
@@ -228,32 +261,4 @@ void learn_effects(struct session *s, const struct command *cmd)
         pins |= PIN_REPLICATION;
     if (pins != s->pins)
         session_pin(s, pins);
-}
-
-/* MySQL tells of the begin and the end of explicit transactions even with
- * session_track_transaction_info=OFF (seen with 9.7). */
-static bool is_explicit_boundary(struct session *s, struct bytes state)
-{
-    bool begins = bytes_equal(state, BYTES_LITERAL("T_______"));
-    bool ends = s->explicit_transaction && bytes_equal(state, BYTES_LITERAL("________"));
-    if (begins || ends)
-        s->explicit_transaction = begins;
-    return (begins || ends) && !s->mode.is_mariadb;
-}
-
-bool track_is_for_client(struct session *s, const struct track *track)
-{
-    /* What servers report by default; a session that changed session_track_* is pinned and gets
-     * what its server sends. */
-    static const char *const usual[] = { "autocommit", "character_set_client",
-                                         "character_set_connection", "character_set_results",
-                                         "time_zone" };
-    if (track->type == TRACK_SCHEMA)
-        return true;
-    if (track->type == TRACK_TRX_STATE)
-        return is_explicit_boundary(s, track->value);
-    for (size_t i = 0; track->type == TRACK_SYSVAR && i < ARRAY_LEN(usual); i++)
-        if (bytes_equal(track->name, bytes_str(usual[i])))
-            return true;
-    return false;
 }
