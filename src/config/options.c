@@ -143,7 +143,8 @@ const struct option options[] = {
     UINT("volvox", "accounts_remembered", IN_SETTINGS(accounts_remembered), "10000", 1, 10000000, true,
          "Of so many accounts at most; the least recently used goes first."),
     SECONDS("volvox", "idle_timeout", IN_SETTINGS(idle_timeout_s), "8h", 0, 365 * DAY_S, true,
-            "Close a client that has sent no command for this long; 0 is never."),
+            "Close a client that has sent no command for this long; 0 is never.  A wait_timeout "
+            "that the client has set goes before."),
     MS("volvox", "linger", IN_SETTINGS(linger_ms), "2s", 0, MINUTE, true,
        "After a last word, wait this long for the client to close first."),
     UINT("volvox", "max_statements", IN_SETTINGS(max_statements), "16382", 1, 1000000, true,

@@ -38,6 +38,7 @@ struct state {
     struct interned in;
     struct bytes schema;          /* "" = none                                             */
     unsigned n_vars;
+    unsigned wait_s;              /* wait_timeout, if it is in the set                      */
     struct state_var *vars;       /* sorted by name                                        */
 };
 /* After a login with this collation and no schema; unknown collations are taken as `fallback`. */
@@ -55,6 +56,8 @@ struct state *state_changed(const struct state *from, const struct bytes *schema
  * `then`, but autocommit stays (setting it could end a transaction), and so does the schema if there
  * was none (the text named all of its own).  Gives a reference. */
 struct state *state_to_prepare_in(const struct state *then, const struct state *now);
+/* The same without one of the variables.  Gives a reference. */
+struct state *state_without(const struct state *from, struct bytes name);
 /* The value, or data NULL. */
 struct bytes state_value(const struct state *s, struct bytes name);
 

@@ -33,6 +33,31 @@ static void reset_put(struct task *t, void *arg)
         pool_keep(be);
 }
 
+/* With the wait_timeout that a session had set for itself the server might close it before it is needed. */
+static bool tires_early(const struct backend *be, const struct settings *limits)
+{
+    unsigned wait_s = be->state != NULL ? be->state->wait_s : 0;
+    return wait_s != 0 && (limits->pool_idle_timeout_s == 0 || wait_s <= limits->pool_idle_timeout_s);
+}
+
+static void refresh_put(struct task *t, void *arg)
+{
+    struct backend *be = arg;
+    struct fault why = FAULT_NONE;
+    struct buf sql = { 0 };
+    double deadline = worker_now(task_worker(t)) + RESET_TIMEOUT_S;
+    struct state *now = state_without(be->state, BYTES_LITERAL("wait_timeout"));
+    state_write_set(be->state, now, be->caps, NULL, &sql);
+    bool done = backend_ask(t, be, COM_QUERY, buf_bytes(&sql), deadline, &why);
+    buf_release(&sql);
+    state_drop(be->state);
+    be->state = now;
+    if (!done)
+        backend_close(be, "not to be refreshed");
+    else if (!lend_backend(be))
+        pool_keep(be);
+}
+
 static void drop_put(struct backend *be)
 {
     struct worker *w = be->pool->pools->worker;
@@ -75,6 +100,10 @@ void pool_put(struct backend *be, enum put how)
             backend_close(be, "no stack for a reset");
         return;
     }
-    if (!lend_backend(be))
+    if (lend_backend(be))
+        return;
+    if (!tires_early(be, limits))
         pool_keep(be);
+    else if (!task_start(w, "refresh", refresh_put, be))
+        backend_close(be, "no stack to refresh it");
 }

@@ -5,6 +5,8 @@
  */
 #include "pool/inside.h"
 
+#include <limits.h>
+
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -30,6 +32,13 @@ static struct bytes key_next(struct cursor *c)
     return read_bytes(c, n);
 }
 
+static unsigned wait_timeout_of(const struct state *s)
+{
+    uint64_t seconds;
+    struct bytes value = state_value(s, BYTES_LITERAL("wait_timeout"));
+    return str_to_u64(value, &seconds) ? (unsigned)MIN(seconds, (uint64_t)UINT_MAX) : 0;
+}
+
 static struct interned *make_state(void *arg, struct bytes key)
 {
     const unsigned *n_vars = arg;
@@ -44,6 +53,7 @@ static struct interned *make_state(void *arg, struct bytes key)
         s->vars[i].value = key_next(&c);
     }
     must(!c.bad && cursor_left(&c) == 0);
+    s->wait_s = wait_timeout_of(s);
     return &s->in;
 }
 
@@ -158,6 +168,18 @@ struct state *state_to_prepare_in(const struct state *then, const struct state *
     struct state *with = state_changed(s, NULL, &kept, 1);
     state_drop(s);
     return with;
+}
+
+struct state *state_without(const struct state *from, struct bytes name)
+{
+    struct state_var *vars = mem_alloc((from->n_vars + 1) * sizeof *vars);
+    unsigned n = 0;
+    for (unsigned i = 0; i < from->n_vars; i++)
+        if (!bytes_equal(from->vars[i].name, name))
+            vars[n++] = from->vars[i];
+    struct state *s = intern_state(from->schema, vars, n);
+    mem_free(vars);
+    return s;
 }
 
 struct bytes state_value(const struct state *s, struct bytes name)

@@ -1,13 +1,11 @@
 /*
  * idle.c - how long a client may say nothing; see inside.h.
  *
- * idle_timeout is for all.  A session that sets wait_timeout expects the server to close it; but
- * while it is idle no server knows of it, as a rule, so we do it, and as its server would: MySQL
- * says why, MariaDB resets the connection.
+ * idle_timeout is for all but those that have set wait_timeout: they expect the server to close
+ * them after that time.  But while a session is idle no server knows of it, as a rule, so we do it, and
+ * as its server would: MySQL says why, MariaDB resets the connection.
  */
 #include "session/inside.h"
-
-#include "base/str.h"
 
 static void on_silence(struct session *s, const char *words)
 {
@@ -17,14 +15,6 @@ static void on_silence(struct session *s, const char *words)
         session_dismiss(s, ER_CLIENT_INTERACTION_TIMEOUT, words);
 }
 
-static void on_idle_timeout(struct timeouts *ts, struct list *link)
-{
-    (void)ts;
-    struct timeout *to = list_entry(link, struct timeout, link);
-    on_silence(container_of(to, struct session, idle),
-               "The client was disconnected by the server because of inactivity.");
-}
-
 static void on_wait_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)loop, (void)revents;
@@ -32,27 +22,40 @@ static void on_wait_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
                             "wait_timeout and interactive_timeout for configuring this behavior.");
 }
 
+static void wait_alone(struct session *s, double seconds)
+{
+    struct session_more *more = session_more(s);
+    ev_timer_init(&more->wait, on_wait_timeout, seconds, 0.);
+    more->wait.data = s;
+    ev_timer_start(worker_loop(session_worker(s)), &more->wait);
+}
+
+static void on_idle_timeout(struct timeouts *ts, struct list *link)
+{
+    struct timeout *to = list_entry(link, struct timeout, link);
+    struct session *s = container_of(to, struct session, idle);
+    double left = s->state->wait_s - ts->after_s;
+    if (left > 0)
+        wait_alone(s, left);
+    else
+        on_silence(s, "The client was disconnected by the server because of inactivity.");
+}
+
 void idle_init(struct sessions *ss, double timeout_s)
 {
     timeouts_init(&ss->idle_timeouts, ss->worker, timeout_s, on_idle_timeout);
 }
 
-static void begin_waiting(struct session *s)
-{
-    uint64_t seconds;
-    struct session_more *more = session_more(s);
-    if (!str_to_u64(state_value(s->state, BYTES_LITERAL("wait_timeout")), &seconds))
-        return;
-    ev_timer_init(&more->wait, on_wait_timeout, (double)seconds, 0.);
-    more->wait.data = s;
-    ev_timer_start(worker_loop(session_worker(s)), &more->wait);
-}
-
+/* A timer of its own only for who waits shorter than the others; who waits longer gets one when the
+ * others' time has passed. */
 void idle_begins(struct session *s)
 {
-    timeout_arm(&s->home->idle_timeouts, &s->idle);
-    if (s->has_wait_timeout)
-        begin_waiting(s);
+    struct timeouts *all = &s->home->idle_timeouts;
+    unsigned wait_s = s->state->wait_s;
+    if (wait_s != 0 && (all->after_s <= 0 || wait_s <= all->after_s))
+        wait_alone(s, wait_s);
+    else
+        timeout_arm(all, &s->idle);
 }
 
 void idle_ends(struct session *s)

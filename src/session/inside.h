@@ -50,7 +50,7 @@ struct session_more {
     unsigned n_cursors, n_long_data; /* statements with one open                          */
     uint64_t new_id_min, new_id_max, new_id; /* ids that OKs reported, see habits.c       */
     uint64_t new_id_ticket;       /* of the lease in which they did                       */
-    ev_timer wait;                /* while IDLE and has_wait_timeout                      */
+    ev_timer wait;                /* while IDLE, see idle.c                               */
     uint32_t last_prepared;       /* by the last PREPARE, 0 if that failed: what MariaDB's
                                      clients call 0xFFFFFFFF                              */
     struct ends *ends;            /* NULL: as the socket says; stays to the end, proxied.c */

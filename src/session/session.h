@@ -129,7 +129,6 @@ struct session {
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* as told: see tell.c                                    */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
-    bool has_wait_timeout : 1;    /* it set that variable: see idle.c                     */
     bool is_waiting : 1;          /* for a backend                                         */
     bool is_killed : 1;           /* ends without a word                                   */
     bool is_interrupted : 1;      /* its task is cancelled, but only for this command       */

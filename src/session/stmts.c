@@ -123,6 +123,7 @@ void statements_forget(struct session *s)
     for (struct stmt *st; (st = map_next(&s->more->statements, &at)) != NULL;)
         free_stmt(st);
     map_release(&s->more->statements);
+    must(!ev_is_active(&s->more->wait));
     tracking_drop(s->more->tracking);
     untold_free(s->more->untold);
     *s->more = (struct session_more){ .ends = s->more->ends };

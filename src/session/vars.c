@@ -18,7 +18,6 @@ void session_set_state(struct session *s, struct state *state)
     struct bytes modes = state_value(state, BYTES_LITERAL("sql_mode"));
     if (modes.data != NULL)
         mode_take(&s->mode, modes);
-    s->has_wait_timeout = state_value(state, BYTES_LITERAL("wait_timeout")).data != NULL;
     s->mode.charset = lexer_charset(state_value(state, BYTES_LITERAL("character_set_client")));
 }
 

@@ -332,6 +332,23 @@ static void what_a_flag_did_at_login_is_done_again(void **state)
                         "SET @@session.wait_timeout=5");
 }
 
+static void a_wait_timeout_is_known_and_can_be_taken_out(void **state)
+{
+    (void)state;
+    struct state *s = state_of("shop", "time_zone", "UTC", "wait_timeout", "15", NULL);
+    struct state *without = state_without(s, B("wait_timeout")), *other = state_of("shop", "time_zone",
+                                                                                  "UTC", NULL);
+    assert_int_equal(s->wait_s, 15);
+    assert_int_equal(without->wait_s, 0);
+    assert_ptr_equal(without, other);
+    struct state *same = state_without(without, B("wait_timeout"));
+    assert_ptr_equal(same, without);
+    state_drop(s);
+    state_drop(without);
+    state_drop(other);
+    state_drop(same);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +373,7 @@ int main(void)
         cmocka_unit_test(to_prepare_again_autocommit_stays),
         cmocka_unit_test(to_prepare_again_without_a_schema_any_will_do),
         cmocka_unit_test(what_a_flag_did_at_login_is_done_again),
+        cmocka_unit_test(a_wait_timeout_is_known_and_can_be_taken_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
