@@ -522,6 +522,7 @@ struct response {
     uint64_t frame_left;      /* bytes of the present frame still to pass         */
     uint64_t definitions_left;
     uint16_t prepare_columns; /* definitions after those of the parameters        */
+    uint32_t columns;         /* of the last result set that began                */
     uint64_t rows;            /* of all result sets                               */
     uint64_t bytes;           /* of the whole response                            */
 };

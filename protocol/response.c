@@ -484,6 +484,7 @@ static enum response_step column_count(struct response *r, struct window *w,
     if (!column_count_read(bytes_of(found->payload, found->payload_len), r->caps, &c) ||
         c.count == 0 || c.count > COLUMNS_MAX)
         return bad(why, "a malformed column count");
+    r->columns = (uint32_t)c.count;
     r->no_definitions = !c.follow;
     enum stage next = begin_definitions(r, c.count);
     if (r->tells_definitions)

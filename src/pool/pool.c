@@ -90,9 +90,9 @@ bool backend_last_words(const struct backend *be, struct fault *why)
     struct packet p;
     size_t need;
     struct err err;
-    if (!packet_find(in, LAST_WORDS_MAX, &p, &need, why) || p.frames != 1 || p.payload_len == 0 ||
-        in.data[FRAME_HEADER] != 0xFF ||
-        !err_read(bytes_of(in.data + FRAME_HEADER, p.payload_len), &err, why))
+    if (in.len == 0 || !packet_find(in, LAST_WORDS_MAX, &p, &need, NULL) || p.frames != 1 ||
+        p.payload_len == 0 || in.data[FRAME_HEADER] != 0xFF ||
+        !err_read(bytes_of(in.data + FRAME_HEADER, p.payload_len), &err, NULL))
         return false;
     const char *sqlstate = err.sqlstate[0] != '\0' ? err.sqlstate : sqlstate_of(err.code);
     fault_set_state(why, BLAME_SERVER, err.code, sqlstate, "%.*s", BYTES_FMT(err.text));

@@ -60,6 +60,18 @@ static bool answer_with(struct command *cmd,
     return true;
 }
 
+void command_statement(const struct session *s, struct command *cmd, struct bytes text)
+{
+    statement_read(text, &s->mode, &cmd->st);
+    if (cmd->whole)
+        return;
+    /* The end is out of sight, so it could do anything. */
+    cmd->st.reads_only = false;
+    cmd->st.is_broken = false;
+    if (cmd->st.verb == VERB_SELECT)
+        cmd->st.verb = VERB_OTHER;
+}
+
 static bool read_text(struct session *s, struct command *cmd, struct fault *why)
 {
     if (!query_read(bytes_of(cmd->head, cmd->head_len), s->caps, &cmd->text_at, why)) {
@@ -68,16 +80,9 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
                              "volvox: query attributes may have at most %zu bytes", cmd->head_len);
         return malformed_command(s, why);
     }
-    statement_read(command_text(cmd), &s->mode, &cmd->st);
+    command_statement(s, cmd, command_text(cmd));
     if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
         own_id_put(s, cmd);
-    if (!cmd->whole) {
-        /* The end is out of sight, so it could do anything. */
-        cmd->st.reads_only = false;
-        cmd->st.is_broken = false;
-        if (cmd->st.verb == VERB_SELECT)
-            cmd->st.verb = VERB_OTHER;
-    }
     cmd->action = cmd->st.verb == VERB_KILL ? ACTION_KILL : ACTION_FORWARD;
     return true;
 }
@@ -141,7 +146,8 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
 /* Commands that may be longer than what is looked at. */
 static bool may_be_long(uint8_t code)
 {
-    return code == COM_QUERY || code == COM_STMT_EXECUTE || code == COM_STMT_BULK_EXECUTE ||
+    return code == COM_QUERY || code == COM_STMT_PREPARE || code == COM_STMT_EXECUTE ||
+           code == COM_STMT_BULK_EXECUTE ||
            code == COM_STMT_SEND_LONG_DATA;
 }
 

@@ -73,6 +73,7 @@ struct stmt {
     uint64_t types_number;        /* identifies them for backend_stmt.bound; 0 = none     */
     bool has_cursor, has_long_data;
     bool has_own_id;              /* see own_id.c                                         */
+    bool is_only_here;            /* its text was not kept, the session stays             */
     struct fault long_data_fault; /* of SEND_LONG_DATA, told at EXECUTE                   */
 };
 
@@ -142,6 +143,8 @@ struct outcome {
 
 /* Read the next command of the client; waits for it.  Parks. */
 bool command_read(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* What the text of a command is, as far as it is in sight. */
+void command_statement(const struct session *s, struct command *cmd, struct bytes text);
 /* The client's bytes are no such command: the server's words. */
 bool malformed_command(const struct session *s, struct fault *why);
 /* Forget the command's bytes; reads and throws away what had not come yet.  Parks. */
@@ -341,6 +344,8 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
 struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p);
 /* The response to a COM_STMT_* ended with these flags; with an error: 0. */
 void stmt_executed(struct session *s, const struct command *cmd, uint16_t status);
+/* The flag METADATA_CHANGED of an EXECUTE's answer with so many columns: have they been others so far? */
+uint16_t stmt_metadata_flag(const struct command *cmd, uint32_t columns);
 /* SEND_LONG_DATA failed; there is no answer to it, so EXECUTE will say. */
 void stmt_long_data_failed(struct command *cmd, const struct fault *why);
 void statements_forget(struct session *s);

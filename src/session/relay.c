@@ -39,7 +39,8 @@ static uint16_t expect_status(const struct relay *x)
     bool runs = x->cmd->code != COM_STMT_PREPARE;
     bool more = runs && (st->verb == VERB_CALL || (st->effects & EFFECT_MULTI) != 0);
     /* the other flags were about the statement before: its cursor, for instance */
-    return (uint16_t)((x->s->status & STATUS_LASTING) | (more ? STATUS_MORE_RESULTS : 0));
+    return (uint16_t)((x->s->status & STATUS_LASTING) | (more ? STATUS_MORE_RESULTS : 0) |
+                      stmt_metadata_flag(x->cmd, x->r.columns));
 }
 
 static void insert_eof(struct relay *x, uint8_t seq)
@@ -63,12 +64,12 @@ static void amend_eof(struct relay *x, const struct ok *ok)
 }
 
 static bool pass_ok(struct task *t, struct relay *x, const struct response_found *f, struct ok *ok,
-                    bool end_of_rows)
+                    bool end_of_rows, bool as_sent)
 {
     struct session *s = x->s;
     if (end_of_rows && x->insert_eof)
         amend_eof(x, ok);
-    if (ok->track.len == 0 && same_dialect(x) && !has_untold(s))
+    if (as_sent && ok->track.len == 0 && same_dialect(x) && !has_untold(s))
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
     struct buf kept = { 0 };
     uint8_t seq = f->seq;
@@ -85,6 +86,21 @@ static bool pass_ok(struct task *t, struct relay *x, const struct response_found
     return true;
 }
 
+/* The server's is about what it knew of a statement that several sessions share.  True if that is not
+ * what this session is to hear. */
+static bool correct_metadata_flag(const struct relay *x, struct ok *ok)
+{
+    struct stmt *st = x->cmd->stmt;
+    uint16_t told = ok->status;
+    if (st == NULL || x->cmd->code != COM_STMT_EXECUTE || x->r.columns == 0)
+        return false;
+    uint16_t flag = stmt_metadata_flag(x->cmd, x->r.columns);
+    ok->status = (uint16_t)((told & ~STATUS_METADATA_CHANGED) | flag);
+    if (flag != 0)
+        st->columns = (uint16_t)x->r.columns;
+    return ok->status != told;
+}
+
 static bool on_ok(struct task *t, struct relay *x, const struct response_found *f, bool end_of_rows)
 {
     struct ok ok;
@@ -94,7 +110,8 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
     x->out->warnings = ok.warnings;
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, ok.status);
-    return pass_ok(t, x, f, &ok, end_of_rows);
+    bool as_sent = !correct_metadata_flag(x, &ok);
+    return pass_ok(t, x, f, &ok, end_of_rows, as_sent);
 }
 
 /* (Not called for a cursor's definitions: one packet ends both them and the response.) */
@@ -327,10 +344,14 @@ bool relay(struct task *t, struct session *s, struct command *cmd, struct outcom
         out->over = true;
         return true;
     }
-    /* A server that closes while we send may have said why: look before giving up. */
-    bool may_have_spoken = out->why.blame == BLAME_SERVER && out->sent;
-    if (!sent && !may_have_spoken)
+    /* A server that closes while we send, or before, may have said why: look before giving up. */
+    if (!sent && out->why.blame != BLAME_SERVER)
         return false;
+    if (!sent && expects_nothing(cmd)) {
+        stream_fill(&be->stream, FRAME_HEADER);
+        backend_last_words(be, &out->why);
+        return false;
+    }
     if (!align_settle(t, s, &out->why))
         return false;
     if (!relay_response(t, s, cmd, out) ||

@@ -143,6 +143,8 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return false;
     bool has_lost = was_pinned && s->lease == NULL;
     if (cmd->response == RESPONSE_NONE && cmd->action != ACTION_ANSWER && !cmd->ends_session) {
+        if (has_lost && out->why.code != 0 && tell_error(t, s, &out->why, 0, &broken))
+            linger(t, s);         /* the server's words */
         if (has_lost)
             return false;
         if (cmd->stmt != NULL)

@@ -30,7 +30,7 @@ static struct stmt *find_stmt(const struct session *s, uint32_t id)
 
 static bool is_open(const struct stmt *st)
 {
-    return st->has_cursor || st->has_long_data;
+    return st->has_cursor || st->has_long_data || st->is_only_here;
 }
 
 /* Tell the backend's statement, if it is there, whether it may be closed for want of room. */
@@ -81,6 +81,14 @@ void stmt_executed(struct session *s, const struct command *cmd, uint16_t status
     default:
         break;
     }
+}
+
+/* Servers say so with the first execution after a change, on the connection that they found out on. */
+uint16_t stmt_metadata_flag(const struct command *cmd, uint32_t columns)
+{
+    const struct stmt *st = cmd->stmt;
+    bool has_columns = st != NULL && cmd->code == COM_STMT_EXECUTE && st->columns > 0 && columns > 0;
+    return has_columns && st->columns != columns ? STATUS_METADATA_CHANGED : 0;
 }
 
 void stmt_long_data_failed(struct command *cmd, const struct fault *why)
@@ -150,14 +158,18 @@ struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct 
     st->has_own_id = cmd->has_own_id;
     st->params = p->params;
     st->columns = p->columns;
-    /* With something open on a statement of this text, this one needs an id of its own. */
-    st->text = stmt_text_get(text, s->state, 0);
-    if (s->more->n_cursors + s->more->n_long_data > 0) {
-        stmt_text_drop(st->text);
-        st->text = stmt_text_get(text, s->state, (uint64_t)s->id << 32 | st->id);
-    }
+    /* With something open on a statement of this text, this one needs an id of its own; and so does one
+     * whose text was too long to be kept, which lives only here. */
+    bool is_own = s->more->n_cursors + s->more->n_long_data > 0 || !cmd->whole;
+    st->text = stmt_text_get(cmd->whole ? text : BYTES_NONE, s->state,
+                             is_own ? (uint64_t)s->id << 32 | st->id : 0);
     map_put(&more->statements, bytes_of(&st->id, sizeof st->id), st);
     backend_stmt_add(s->lease, st->text, p->id, s->config->settings.statements_per_backend);
+    if (!cmd->whole) {
+        st->is_only_here = true;
+        mark_open(s, st);
+        session_pin(s, s->pins | PIN_LONG_TEXT);
+    }
     count(session_worker(s), prepares);
     return st;
 }
@@ -204,7 +216,7 @@ static uint32_t read_id(const struct command *cmd)
 static bool understand_prepare(struct session *s, struct command *cmd, struct fault *why)
 {
     unsigned limit = s->config->settings.max_statements;
-    statement_read(bytes_of(cmd->head + 1, cmd->head_len - 1), &s->mode, &cmd->st);
+    command_statement(s, cmd, bytes_of(cmd->head + 1, cmd->head_len - 1));
     cmd->action = ACTION_FORWARD;
     if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
         own_id_put(s, cmd);
