@@ -8,11 +8,20 @@
  */
 #include "session/inside.h"
 
+/* A client that takes its time does not hold up what it has sent. */
+static bool need_header(struct task *t, struct session *s, struct backend *be, struct fault *why)
+{
+    if (buf_len(&s->client.in) < FRAME_HEADER && stream_fill(&s->client, FRAME_HEADER) == 0 &&
+        !stream_flush(t, &be->stream, stall_deadline(t), why))
+        return false;
+    return stream_need(t, &s->client, FRAME_HEADER, stall_deadline(t), why);
+}
+
 /* The next frame of the file; *frame is its length. */
 static bool pass_frame(struct task *t, struct session *s, struct backend *be, struct upload *up,
                        uint32_t *frame, struct fault *why)
 {
-    if (!stream_need(t, &s->client, FRAME_HEADER, stall_deadline(t), why))
+    if (!need_header(t, s, be, why))
         return false;
     uint8_t *header = buf_head(&s->client.in);
     *frame = frame_len(header);

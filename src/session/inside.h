@@ -128,6 +128,8 @@ struct outcome {
     bool done;
     bool sent;                    /* the backend may have taken bytes of it               */
     bool answered;                /* the client got bytes of a response                   */
+    bool learned;                 /* something in the response changed the session        */
+    uint64_t answer_at;           /* where in the client's stream the response begins      */
     bool over;                    /* the response has ended                               */
     bool got_error;               /* ... with the server's ERR                            */
     uint8_t tries;                /* times it was sent again                              */

@@ -107,6 +107,7 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
     if (!ok_read(bytes_of(f->payload, f->payload_len), x->be->caps, &ok, &x->out->why))
         return false;
     learn_ok(x->s, x->cmd, &ok);
+    x->out->learned = true;
     x->out->warnings = ok.warnings;
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, ok.status);
@@ -132,6 +133,7 @@ static bool on_prepared(struct task *t, struct relay *x, const struct response_f
     struct outcome *out = x->out;
     if (!prepared_read(bytes_of(f->payload, f->payload_len), x->be->caps, &p, &out->why))
         return false;
+    out->learned = true;
     struct stmt *st = stmt_prepared(x->s, x->cmd, &p);
     for (int i = 0; i < 4; i++)
         f->payload[1 + i] = (uint8_t)(st->id >> 8 * i);

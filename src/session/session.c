@@ -48,7 +48,8 @@ static bool serve_command(struct task *t, struct session *s)
 {
     struct command cmd = { .code = COM_SLEEP };
     struct plan plan;
-    struct outcome out = { .started_us = clock_us(), .by = SERVED_HERE };
+    struct outcome out = { .started_us = clock_us(), .by = SERVED_HERE,
+                           .answer_at = s->client.sent + buf_len(&s->client.out) };
 
     if (!command_read(t, s, &cmd, &out.why))
         return settle(t, s, &cmd, &out);

@@ -35,12 +35,24 @@ bool tell_error(struct task *t, struct session *s, const struct fault *why, uint
 /* A statement that makes servers fall over must not visit all of them. */
 enum { TRIES_MOST = 2 };
 
+/* What has come of an answer, but has not gone out yet, can be forgotten. */
+static void take_back(struct session *s, struct outcome *out)
+{
+    if (!out->answered || out->learned || s->client.sent != out->answer_at || s->client.broken)
+        return;
+    buf_skip(&s->client.out, buf_len(&s->client.out));
+    out->answered = false;
+}
+
 /* Sent again only if the server can't have run it: no byte of it was taken, or it is a read outside
  * of any transaction of which the client has seen nothing. */
 bool try_again(struct session *s, const struct command *cmd, struct outcome *out)
 {
-    if (out->why.blame != BLAME_SERVER || out->answered || s->lease == NULL || !cmd->whole ||
+    if (out->why.blame != BLAME_SERVER || s->lease == NULL || !cmd->whole || out->drained ||
         out->tries == TRIES_MOST)
+        return false;
+    take_back(s, out);
+    if (out->answered)
         return false;
     if ((s->pins & ~PIN_PASSING) != 0)
         return false;
@@ -139,6 +151,8 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return false;
     }
     note_failure(s, out);
+    if (out->answered && !s->is_killed)
+        stream_flush(t, &s->client, stall_deadline(t), &broken);
     if (out->answered || s->is_killed)
         return false;
     bool has_lost = was_pinned && s->lease == NULL;
