@@ -207,7 +207,7 @@ static void begin_state(struct session *s, unsigned collation, const struct grou
     s->collation = (uint16_t)login_collation(collation, usual, g);
     s->status = STATUS_AUTOCOMMIT;
     s->insert_id = 0;
-    s->has_new_id = s->says_own_id = false;
+    s->has_new_id = s->says_own_id = s->explicit_transaction = false;
     s->mode = (struct lexer_mode){ .is_mariadb = g != NULL && g->is_mariadb,
                                    .version = g != NULL ? g->version_number : 0 };
     session_set_state(s, state_at_login(s->collation, usual));

@@ -62,7 +62,8 @@ static bool tell_boundary(struct session *s, struct bytes state, struct bytes ch
     s->explicit_transaction = begins;
     memset(out, '_', TRX_STATE_BYTES);
     out[0] = begins ? 'T' : '_';
-    if (begins && memmem(characteristics.data, characteristics.len, snapshot, sizeof snapshot - 1) != NULL)
+    if (begins && characteristics.len > 0 &&
+        memmem(characteristics.data, characteristics.len, snapshot, sizeof snapshot - 1) != NULL)
         out[2] = 'R';
     return true;
 }

@@ -1,13 +1,14 @@
 """Packets of all sizes and orders, each compared with what the server itself sends."""
 import contextlib
+import re
 import struct
 
 import pytest
 
 from conftest import DIRECT
 from volvox import Volvox, settings_for
-from wire import (BASE, COM_PING, COM_QUERY, COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_LONG_DATA,
-                  COM_STMT_PREPARE, DEPRECATE_EOF, FULL, LOCAL_FILES, LONG_DATA, MODERN, SESSION_TRACK, Client, Closed,
+from wire import (BASE, COM_PING, COM_QUERY, COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_FETCH,
+                  COM_STMT_LONG_DATA, COM_STMT_PREPARE, COM_STMT_RESET, DEPRECATE_EOF, FULL, LOCAL_FILES, LONG_DATA, MODERN, SESSION_TRACK, Client, Closed,
                   ServerError, frame, frames, lenstr, read_error)
 
 SHAPES = {"plain": BASE, "deprecate_eof": BASE | DEPRECATE_EOF, "modern": MODERN}
@@ -268,6 +269,47 @@ def test_prepared_answers_are_the_servers_frame_by_frame(place, extras, shape):
                 # Without DEPRECATE_EOF MySQL does not say behind the values that an OK follows.
                 got, expected = ([f for f in found if len(f[1]) != 5] for found in (got, expected))
             assert got == expected, text
+
+
+def cursor_story(client, caps):
+    """Every packet of a cursor's life."""
+    story = []
+
+    def see(code, payload):
+        found = comparable(frames_of_answer(client, code, payload), caps)
+        story.append([(seq, re.sub(rb"statement \(\d+\)", b"statement", data)) for seq, data in found])
+
+    statement = client.prepare("select id, name from items where id < 5 order by id")
+    number = struct.pack("<I", statement.id)
+    execute = number + b"\1" + struct.pack("<I", 1)
+    see(COM_STMT_EXECUTE, execute)
+    for n in (1, 2, 2, 1):
+        see(COM_STMT_FETCH, number + struct.pack("<I", n))
+    see(COM_STMT_EXECUTE, execute)
+    see(COM_STMT_FETCH, number + struct.pack("<I", 100))
+    see(COM_STMT_FETCH, number + struct.pack("<I", 1))
+    see(COM_STMT_EXECUTE, execute)
+    see(COM_QUERY, b"select 'in between'")
+    see(COM_STMT_FETCH, number + struct.pack("<I", 1))
+    see(COM_STMT_RESET, number)
+    see(COM_STMT_FETCH, number + struct.pack("<I", 1))
+    if b"MariaDB" in client.greeting.version:     # (MySQL 9.7 loses the rows then)
+        see(COM_STMT_EXECUTE, number + b"\0" + struct.pack("<I", 1))
+        see(COM_STMT_FETCH, number + struct.pack("<I", 1))
+    update = client.prepare("update items set price = price where id = 1")
+    see(COM_STMT_EXECUTE, struct.pack("<IBI", update.id, 1, 1))       # nothing to open
+    empty = client.prepare("select id from items where id = -1")
+    see(COM_STMT_EXECUTE, struct.pack("<IBI", empty.id, 1, 1))
+    see(COM_STMT_FETCH, struct.pack("<II", empty.id, 5))
+    return story
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cursors_are_the_servers_packet_by_packet(place, shape):
+    caps = (SHAPES[shape] | MODERN & ~DEPRECATE_EOF) & ~SESSION_TRACK
+    with place.client(db="shop", caps=caps) as ours, place.direct(db="shop", caps=caps) as theirs:
+        for mine, true in zip(cursor_story(ours, caps), cursor_story(theirs, caps)):
+            assert mine == true
 
 
 def flags(client, cluster):

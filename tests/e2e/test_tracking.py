@@ -247,6 +247,16 @@ def test_what_was_set_is_read_back(scene, policy):
         assert values(ours) == values(theirs)
 
 
+def test_a_reset_in_a_transaction_forgets_that_it_was_told(scene):
+    with scene.client() as ours, scene.direct() as theirs:
+        outcomes = []
+        for client in (ours, theirs):
+            outcomes.append([told(client, "begin"), comparable(client.simple(COM_RESET)), told(client, "begin"),
+                             comparable(client.change_user(*WHO, db="shop")), told(client, "begin"),
+                             told(client, "commit")])
+        assert outcomes[0] == outcomes[1]
+
+
 def test_reading_in_a_transaction_does_not_disturb_it(scene):
     story = ["set session_track_transaction_info = 'CHARACTERISTICS'", "begin",
              "insert into tracked values (1)", "select @@session_track_schema", "select 1",

@@ -74,7 +74,7 @@ static void tell(struct story *s, const struct response *start, const uint8_t *d
         note(s, step, &found);
         if (step == STEP_BAD)
             break;
-        must(found.len > 0 || step == STEP_COLUMNS_END);
+        must(found.len > 0 || step == STEP_COLUMNS_END || step == STEP_STREAM);
         s->end += found.len;
         if (found.last)
             break;
@@ -89,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct story whole, pieces;
     static const enum response_kind kinds[] = { RESPONSE_OK,     RESPONSE_RESULT, RESPONSE_PREPARE,
-                                                RESPONSE_FIELDS, RESPONSE_ROWS,   RESPONSE_STRING };
+                                                RESPONSE_FIELDS, RESPONSE_ROWS,   RESPONSE_STRING,
+                                                RESPONSE_STREAM };
     uint8_t choices[4];
     struct response r;
     if (!fuzz_choices(&data, &size, choices))

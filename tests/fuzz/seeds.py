@@ -12,7 +12,7 @@ import proofs                                                               # no
 from compressed import frame, squeeze                                       # noqa: E402
 
 seen = set()
-KINDS = ["OK", "RESULT", "PREPARE", "FIELDS", "ROWS", "STRING"]
+KINDS = ["OK", "RESULT", "PREPARE", "FIELDS", "ROWS", "STRING", "STREAM"]
 NO_EOF, TRACK, OPTIONAL, CACHE = 0x1000000, 0x800000, 0x2000000, 1 << 36
 
 
@@ -136,7 +136,42 @@ def relayed_logins():
             put("session", f"login-{name}-{user.decode()}-{plugin[:6].decode()}", data)
 
 
+def text(data):
+    return bytes([len(data)]) + data
+
+
+def entry(kind, data):
+    return bytes([kind]) + text(data)
+
+
+def reports():
+    """OKs with entries, for sessions that ask for various things: see fuzz_tell.c."""
+    def variable(name, value):
+        return entry(0, text(name) + text(value))
+
+    stories = {
+        "names": [(0, variable(b"character_set_client", b"latin1") + variable(b"time_zone", b"UTC")
+                   + entry(2, b"1"))],
+        "schema": [(0, entry(1, text(b"shop")) + entry(2, b"1"))],
+        "transaction": [(2, entry(5, text(b"T_______")) + entry(4, text(b"START TRANSACTION;"))),
+                        (1, entry(5, text(b"T_R___S_"))), (0, entry(5, text(b"________")) + entry(4, b"\0"))],
+        "snapshot": [(0, entry(5, text(b"T_R_____"))
+                      + entry(4, text(b"START TRANSACTION WITH CONSISTENT SNAPSHOT;")))],
+        "held": [(1, variable(b"time_zone", b"UTC")), (0, b""),
+                 (0, variable(b"sql_mode", b"") + variable(b"statement_id", b"5"))],
+        "redirect": [(0, variable(b"redirect_url", b"mysql://a:1"))],
+        "gtid": [(0, entry(3, b"\0" + text(b"867d159e-e860-11f1-8a9b-02fc00000001:7")))],
+        "twice": [(1, variable(b"a", b"1") + variable(b"b", b"2")), (1, variable(b"b", b"3")),
+                  (0, variable(b"a", b"4"))],
+    }
+    for name, oks in stories.items():
+        for asks in (0, 4, 9, 13):
+            put("tell", f"{name}_{asks}", bytes([asks, 14, 5, 0])
+                + b"".join(bytes([choice, len(e), 0]) + e for choice, e in oks))
+
+
 def main():
+    reports()
     compressed()
     secrets()
     auth_clients()
