@@ -205,6 +205,7 @@ struct relay {
     struct response r;
     bool insert_eof;              /* the client expects an EOF after definitions           */
     uint64_t eof_end;             /* where in the client's stream the last of these ends   */
+    uint64_t eof_rows;            /* how many rows came before that one                    */
     bool client_is_ahead;         /* it has sent more commands: not watched any more       */
     bool drop_eof;                /* the server sends one that the client does not expect  */
     /* definitions.c */

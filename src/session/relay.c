@@ -46,8 +46,10 @@ static uint16_t expect_status(const struct relay *x)
 static void insert_eof(struct relay *x, uint8_t seq)
 {
     struct stream *client = &x->s->client;
-    eof_write(&client->out, &seq, expect_status(x), 0);
+    uint16_t warnings = x->cmd->code == COM_STMT_PREPARE ? x->out->warnings : 0;
+    eof_write(&client->out, &seq, expect_status(x), warnings);
     x->eof_end = client->sent + buf_len(&client->out);
+    x->eof_rows = x->r.rows;
     x->r.seq_shift++;
 }
 
@@ -56,11 +58,16 @@ static void amend_eof(struct relay *x, const struct ok *ok)
 {
     struct stream *client = &x->s->client;
     uint16_t status = (uint16_t)(ok->status & ~(STATUS_SESSION_STATE_CHANGED | STATUS_LAST_ROW_SENT));
-    if (x->eof_end < client->sent + sizeof status)
+    if (x->eof_end < client->sent + 2 * sizeof status)
         return;
     uint8_t *end = buf_head(&client->out) + (x->eof_end - client->sent);
     end[-2] = (uint8_t)status;
     end[-1] = (uint8_t)(status >> 8);
+    if (x->r.rows != x->eof_rows)
+        return;
+    /* no row, so the warnings are most likely about a condition, and were there before */
+    end[-4] = (uint8_t)ok->warnings;
+    end[-3] = (uint8_t)(ok->warnings >> 8);
 }
 
 static bool pass_ok(struct task *t, struct relay *x, const struct response_found *f, struct ok *ok,
@@ -134,6 +141,7 @@ static bool on_prepared(struct task *t, struct relay *x, const struct response_f
     if (!prepared_read(bytes_of(f->payload, f->payload_len), x->be->caps, &p, &out->why))
         return false;
     out->learned = true;
+    out->warnings = p.warnings;
     struct stmt *st = stmt_prepared(x->s, x->cmd, &p);
     for (int i = 0; i < 4; i++)
         f->payload[1 + i] = (uint8_t)(st->id >> 8 * i);

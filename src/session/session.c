@@ -165,8 +165,7 @@ static void on_lost(struct backend *be)
     } else if (spoke) {
         dismiss_idle(s, &why);
     } else {
-        leave_idle(s);
-        end_session(s);
+        session_abandon(s);
     }
 }
 
@@ -490,7 +489,8 @@ bool session_interrupt(struct session *s)
 void session_abandon(struct session *s)
 {
     leave_idle(s);
-    stream_reset(&s->client);
+    if (s->mode.is_mariadb)
+        stream_reset(&s->client); /* as that server closes */
     end_session(s);
 }
 

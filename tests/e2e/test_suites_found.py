@@ -119,6 +119,9 @@ def packets_of(client, sql, results):
     ("select 1; select id from items; select 3", 3),
     ("call two_results()", 3),
     ("select 1 from items where id = -1", 1),
+    ("select 1 from dual where 1/0", 1),                # a warning before the first row
+    ("select 1/0 from items", 1),                       # and with each of them
+    ("select 1/0; select 1 from dual where 1/0; select 1", 3),
 ])
 @pytest.mark.parametrize("begin", ["do 1", "set autocommit = 0", "start transaction read only"])
 def test_old_clients_get_the_servers_flags_with_each_eof(place, begin, sql, results):
@@ -131,7 +134,8 @@ def test_old_clients_get_the_servers_flags_with_each_eof(place, begin, sql, resu
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("sql, eofs", [("select id, ? from items where id = ?", 2), ("call out_value(?, @y)", 1)])
+@pytest.mark.parametrize("sql, eofs", [("select id, ? from items where id = ?", 2), ("call out_value(?, @y)", 1),
+                                       ("select ? as ' '", 2)])
 @pytest.mark.parametrize("begin", ["do 1", "set autocommit = 0", "start transaction read only"])
 def test_old_clients_get_the_servers_flags_when_they_prepare(place, begin, sql, eofs):
     """DBD::MariaDB 44call_placeholder.t: "more results" of a PREPARE would be waited for."""
