@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import tempfile
 
-from servers import Cluster, MariaDB, MySQL
+from servers import MONITOR, Cluster, MariaDB, MySQL
 from volvox import Volvox, settings_for
 
 FAMILIES = {"mariadb": MariaDB, "mysql": MySQL}
@@ -35,9 +35,11 @@ class Target:
             self.server.query(sql)
 
 
-def settings(cluster, way, accounts, socket):
-    """Only what must be said: addresses and accounts.  All else is as it comes."""
-    made = settings_for(cluster, users=accounts)
+def settings(cluster, way, socket):
+    """Only what must be said: addresses, and that the servers know the accounts.  All else is as
+    it comes."""
+    made = settings_for(cluster, users=())
+    made["group main"]["auth"] = "servers"
     made["listener socket"] = {"address": socket}
     if way == "split":
         made["server db1"]["role"] = "primary"
@@ -46,7 +48,7 @@ def settings(cluster, way, accounts, socket):
 
 
 @contextlib.contextmanager
-def open_target(family, way, accounts=(), options=()):
+def open_target(family, way, options=()):
     """A new server for each run of a suite: what one leaves behind does not meet the next."""
     options = [*options, f"--bind-address=127.0.0.1,{AGAIN}"]
     with Cluster(int(way == "replica"), FAMILIES[family], options=options) as cluster:
@@ -54,6 +56,7 @@ def open_target(family, way, accounts=(), options=()):
         name, password = ROOT_ACCOUNT
         primary.query(f"create user '{name}'@'%' identified by '{password}'")
         primary.query(f"grant all on *.* to '{name}'@'%' with grant option")
+        primary.query(f"grant select on mysql.* to '{MONITOR[0]}'@'%'")
         if way == "direct":
             yield Target(family, way, primary, primary.port, primary.socket)
             return
@@ -61,7 +64,7 @@ def open_target(family, way, accounts=(), options=()):
         directory = tempfile.mkdtemp(prefix="volvox-")      # sockets' paths must be short
         try:
             socket = f"{directory}/s"
-            with Volvox(settings(cluster, way, [ROOT_ACCOUNT, *accounts], socket)) as volvox:
+            with Volvox(settings(cluster, way, socket)) as volvox:
                 yield Target(family, way, primary, volvox.port, socket)
         finally:
             shutil.rmtree(directory, ignore_errors=True)

@@ -20,6 +20,7 @@ from servers import CACHE
 PLACE = CACHE / "suites"
 LATER_RELEASES = ("trixie", "sid")
 INDEX_IS_FRESH_S = 24 * 3600
+PATIENCE = {"seconds": 600}                     # for fetching what one suite needs
 DEBIAN = re.compile(r"/debian(-security)?/?$")
 
 
@@ -115,13 +116,13 @@ def call(argv, where, seconds):
 
 # ---- unpacking -------------------------------------------------------------------------------
 
-def unpack(source, only=None, seconds=600):
+def unpack(source, only=None):
     """The directory of a source package: patched as Debian does, if its mirror has everything,
     else as its authors released it.  `only`: a folder, if the rest is not worth unpacking."""
     tree = PLACE / "trees" / source
     if tree.exists():
         return tree
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE["seconds"]
     trouble = None
     for release in (None, *LATER_RELEASES):
         left = deadline - time.monotonic()
@@ -184,13 +185,14 @@ def unpack_original(original, only, unfinished):
         aside.rename(unfinished)
 
 
-def unpack_packages(*packages, seconds=600):
+def unpack_packages(*packages):
     """A directory with the files of binary packages that are not to be installed: their
     dependencies might bring services that start by themselves."""
     root = PLACE / "trees" / ("packages-" + "-".join(packages))
     if root.exists():
         return root
     archive = Archive()
+    seconds = PATIENCE["seconds"]
     archive.update(seconds)
     files = PLACE / "files" / archive.name / "packages"
     files.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,8 @@ class Suite:
     name = ""
     about = ""
     families = ("mariadb", "mysql")
-    accounts = ()                 # that it logs in with, besides root
     seconds = 300                 # one run
+    quick = False                 # leave out what takes long
 
     def server_options(self, family):
         """More for the server's command line."""
@@ -73,7 +74,6 @@ class PythonSuite(Suite):
 class PyMySQL(PythonSuite):
     name = "pymysql"
     about = "PyMySQL (Python)"
-    accounts = (("test2", '"some password"'),)
 
     def prepare(self):
         self.tree = unpack("python-pymysql")
@@ -129,6 +129,7 @@ class GoDriver(Suite):
     name = "go"
     about = "go-sql-driver/mysql (Go)"
     place = pathlib.Path("/usr/share/gocode/src/github.com/go-sql-driver/mysql")
+    slow = re.compile(r"Test(LongData|ConnectorReturnsTimeout|StaleConnectionChecks|Concurrent|ContextCancel.*)")
 
     def prepare(self):
         need_program("go")
@@ -146,8 +147,14 @@ class GoDriver(Suite):
     def fill(self, target):
         target.prepare("create database if not exists gotest")
 
+    def chosen(self):
+        if not self.quick:
+            return []
+        listed = subprocess.check_output([self.program, "-test.list", "^Test"], text=True).split()
+        return ["-test.run", f"^({'|'.join(name for name in listed if not self.slow.fullmatch(name))})$"]
+
     def run(self, target, scratch, log):
-        output = self.call(["go", "tool", "test2json", self.program, "-test.v"], log, scratch,
+        output = self.call(["go", "tool", "test2json", self.program, "-test.v", *self.chosen()], log, scratch,
                            MYSQL_TEST_USER=target.user, MYSQL_TEST_PASS=target.password, MYSQL_TEST_PROT="tcp",
                            MYSQL_TEST_ADDR=f"{target.host}:{target.port}", MYSQL_TEST_DBNAME="gotest",
                            MYSQL_TEST_CONCURRENT="1")
