@@ -292,5 +292,44 @@ class PHP(Suite):
         return outcomes.from_php(results.read_text()) if results.exists() else {}
 
 
+class MTR(Suite):
+    """The server's own test program, with tests that a server started by others passes."""
+    name = "mtr"
+    about = "mariadb-test-run --extern, main suite"
+    families = ("mariadb",)
+    seconds = 60                  # each of them
+    packages = ("mariadb-test", "mariadb-test-data", "mariadb-server", "mariadb-server-core", "mariadb-client",
+                "mariadb-client-core", "mariadb-common", "libpcre2-posix3")
+    tests = """alias auto_increment case cast func_concat func_if func_isnull func_op func_regexp func_set func_timestamp
+        get_diagnostics insert_update kill limit prepare ps_10nestset ps_11bugs replace rollback row signal
+        signal_demo1 sp-vars type_date type_datetime type_enum type_int type_nchar type_newdecimal type_num
+        type_set type_time type_uint type_year user_var""".split()
+
+    def prepare(self):
+        need_program("perl")
+        self.root = unpack_packages(*self.packages)
+
+    def server_options(self, family):
+        return ["--character-set-server=latin1", "--collation-server=latin1_swedish_ci",
+                "--default-storage-engine=myisam", "--default-time-zone=+03:00", "--max-allowed-packet=16M",
+                "--log-bin-trust-function-creators=1", "--gtid-strict-mode=0", "--skip-log-bin", "--sql-mode="]
+
+    def fill(self, target):
+        target.prepare("create database if not exists mtr")
+
+    def run(self, target, scratch, log):
+        found = {}
+        place = self.root / "usr/share/mysql/mysql-test"
+        for test in self.tests:
+            target.prepare("drop database if exists test", "create database test")
+            output = self.call(["perl", "./mtr", "--extern", f"host={target.host}", "--extern", f"port={target.port}",
+                                "--extern", f"user={target.user}", "--extern", f"socket={target.socket}", "--force",
+                                "--nowarnings", f"--vardir={scratch}/var", "--testcase-timeout=1", f"main.{test}"],
+                               log, place, LD_LIBRARY_PATH=self.root / "usr/lib/x86_64-linux-gnu")
+            told = re.search(r"\[ (pass|fail|skipped|disabled) \]", output)
+            found[test] = {"pass": "passed", "fail": "failed", None: "failed"}.get(told and told.group(1), "skipped")
+        return found
+
+
 SUITES = {suite.name: suite for suite in (PyMySQL(), MySQLClient(), GoDriver(), DBDMariaDB(), DBDMySQL(),
-                                          ConnectorC(), ClientTest(), PHP())}
+                                          ConnectorC(), ClientTest(), PHP(), MTR())}
