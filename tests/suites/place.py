@@ -9,9 +9,11 @@ The ways (of which "direct" is the one that the others are compared with):
     replica    Volvox with a primary and a real replica: what was just written may be missing
 """
 import contextlib
+import pathlib
 import shutil
 import tempfile
 
+from certificates import Authority
 from servers import MONITOR, Cluster, MariaDB, MySQL
 from volvox import Volvox, settings_for
 
@@ -47,10 +49,24 @@ def settings(cluster, way, socket):
     return made
 
 
+def tls_options(family, directory):
+    """MySQL makes its own certificate."""
+    if family == "mysql":
+        return []
+    shown = Authority(pathlib.Path(directory)).issue("suites", ["localhost", "127.0.0.1"])
+    return [f"--ssl-cert={shown.certificate}", f"--ssl-key={shown.key}"]
+
+
 @contextlib.contextmanager
 def open_target(family, way, options=()):
     """A new server for each run of a suite: what one leaves behind does not meet the next."""
-    options = [*options, f"--bind-address=127.0.0.1,{AGAIN}"]
+    with tempfile.TemporaryDirectory(prefix="suite-keys-") as keys, opened(family, way, options, keys) as target:
+        yield target
+
+
+@contextlib.contextmanager
+def opened(family, way, options, keys):
+    options = [*options, f"--bind-address=127.0.0.1,{AGAIN}", *tls_options(family, keys)]
     with Cluster(int(way == "replica"), FAMILIES[family], options=options) as cluster:
         primary = cluster.primary
         name, password = ROOT_ACCOUNT
