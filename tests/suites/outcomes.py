@@ -59,7 +59,7 @@ def from_php(text):
              "LEAKED": "failed", "XFAILED": "passed", "XLEAKED": "passed", "WARNED": "failed"}
     found = {}
     for line in text.splitlines():
-        word, _, path = line.partition(" ")
+        word, _, path = line.partition("\t")
         if word in words:
             found["/".join(path.split("/")[-3:]).replace("/tests/", "/")] = words[word]
     return found
