@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -35,20 +36,23 @@ class Suite:
         raise NotImplementedError
 
     def call(self, argv, log, cwd, title=None, **env):
-        """The output of a program, which may fail; TimeoutExpired if it hangs."""
-        child = subprocess.Popen([str(a) for a in argv], cwd=cwd, stdin=subprocess.DEVNULL, text=True,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
-                                 env=dict(os.environ, **{k: str(v) for k, v in env.items()}),
-                                 start_new_session=True)
-        try:
-            output, _ = child.communicate(timeout=self.seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
-            output, _ = child.communicate()
-            output += f"\nkilled after {self.seconds} s\n"
-        with open(log, "a") as f:
-            f.write((f"== {title}\n" if title else "") + output)
-        return output
+        """The output of a program, which may fail; one that hangs is killed."""
+        with open(log, "a+", errors="replace") as out:
+            out.write(f"== {title}\n" if title else "")
+            out.flush()
+            begin = out.tell()
+            child = subprocess.Popen([str(a) for a in argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=subprocess.STDOUT, start_new_session=True,
+                                     env=dict(os.environ, **{k: str(v) for k, v in env.items()}))
+            try:
+                child.wait(self.seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                out.write(f"\nkilled after {self.seconds} s\n")
+                out.flush()
+            out.seek(begin)
+            return out.read()
 
 
 def need_module(name):
@@ -278,7 +282,7 @@ class PHP(Suite):
 
     def run(self, target, scratch, log):
         results = pathlib.Path(scratch) / "results"
-        places = [pathlib.Path(scratch) / extension / "tests" for extension in ("mysqli", "pdo_mysql", "pdo")]
+        places = [pathlib.Path(scratch) / "ext" / extension / "tests" for extension in ("mysqli", "pdo_mysql", "pdo")]
         for place in places:                    # run-tests.php writes beside the tests
             shutil.copytree(self.tree / "ext" / place.parent.name / "tests", place)
         self.call(["php", self.tree / "run-tests.php", "-p", shutil.which("php"), "-q", "--offline", "--no-progress",
