@@ -288,10 +288,6 @@ static bool ask_about_stranger(struct asking *a, const struct user_config *u,
     if (a->is_native)
         talk_note_stored(k, bytes_of(secret.sha1_twice, sizeof secret.sha1_twice), a->scramble);
     secret_release(&secret);
-    if (a->is_native) { /* what the client's proof was made for */
-        memcpy(a->k->scramble, a->scramble, sizeof a->scramble);
-        a->k->by_native = true;
-    }
     remember(a, *account);
     backend_adopt(be, *account);
     pool_put(be, PUT_CLEAN);
@@ -374,7 +370,6 @@ static bool ask_somehow(struct asking *a, const struct user_config *u, struct ac
     bool done;
     if (known != NULL && offer_proves(a->k, offer, &known->secret)) {
         say_fast_ok(a->k, offer);
-        a->k->by_native = offer->token.len == sizeof a->token;
         *account = known;
         return is_fresh(a->k, proven_us) || ask_again(a, u, known, why);
     }
