@@ -233,7 +233,7 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     }
     if (!ok)
         *why = out.why;
-    if (s->lease != NULL && ((s->pins & PIN_ACCOUNT) == 0 || !ok))
+    if (s->lease != NULL && ((s->pins & (PIN_ACCOUNT | PIN_EXPIRED)) == 0 || !ok))
         let_go(s, ok ? PUT_CLEAN : PUT_CLOSE);
     return ok;
 }

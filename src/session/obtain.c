@@ -101,7 +101,9 @@ void lease_hold(struct session *s, struct backend *be)
     be->holder = s;
     be->holder_id = s->id;
     s->last_ticket = be->ticket;
-    if ((be->caps & CAP_SESSION_TRACK) == 0 && be->sandbox != SANDBOX_IN)
+    if (be->sandbox == SANDBOX_IN)
+        session_pin(s, s->pins | PIN_EXPIRED);
+    else if ((be->caps & CAP_SESSION_TRACK) == 0)
         session_pin(s, s->pins | PIN_UNTRACKED);
 }
 
@@ -157,7 +159,7 @@ static bool take_again(struct session *s, const struct command *cmd, const struc
         counts && s->counts_lost ? NULL : pool_take_again(session_worker(s), ticket);
     if (be != NULL) {
         lease_hold(s, be);
-            if (s->has_new_id && s->more->new_id_ticket == ticket)
+        if (s->has_new_id && s->more->new_id_ticket == ticket)
             s->more->new_id_ticket = be->ticket;
         return true;
     }

@@ -30,6 +30,7 @@ static const struct {
     { PIN_RESOURCE_GROUP, "resource group" },
     { PIN_VARIABLE, "variable that can't be replayed" },
     { PIN_REPLICATION, "replication" },
+    { PIN_EXPIRED, "expired password" },
     { PIN_PASSWORD, "expired password changed" },
     { PIN_TRACKING, "session_track_* changed" },
     { PIN_UNTRACKED, "server without trackers" },

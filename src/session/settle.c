@@ -99,6 +99,10 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
                                 (s->lease->has_diagnostics && keeps_diagnostics(s->lease, cmd));
+    if (out->got_error && out->error == ER_MUST_CHANGE_PASSWORD) {
+        s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
+        pins |= PIN_EXPIRED;
+    }
     if (s->lease->reports_as_asked)
         pins |= PIN_TRACKING;
     session_pin(s, pins);

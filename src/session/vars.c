@@ -192,7 +192,7 @@ static void leave_sandbox(struct session *s, const struct command *cmd)
     if (cmd->code == COM_PING || cmd->st.verb == VERB_SET)
         return;
     be->sandbox = SANDBOX_LEFT;
-    session_pin(s, s->pins | PIN_PASSWORD |
+    session_pin(s, (s->pins & ~PIN_EXPIRED) | PIN_PASSWORD |
                        ((be->caps & CAP_SESSION_TRACK) == 0 ? PIN_UNTRACKED : 0));
 }
 
