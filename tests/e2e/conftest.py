@@ -234,19 +234,3 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "all_kinds: runs with every kind of server, not one per family")
     if not DIRECT and not (binary() and binary().exists()):
         raise pytest.UsageError("no volvox to test: build one or set VOLVOX_BIN")
-
-
-def _open_tests():
-    """Node ids (from the file's name on) and why they may fail: open.txt."""
-    lines = (pathlib.Path(__file__).parent / "open.txt").read_text().splitlines()
-    return dict(line.rsplit(": ", 1) for line in lines if line and not line.startswith("#"))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_itemcollected(item):
-    reason = OPEN.get(item.nodeid.removeprefix("tests/e2e/"))
-    if reason:
-        item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
-
-
-OPEN = _open_tests()

@@ -44,7 +44,7 @@ def test_who_was_there_before_does_not_wait_and_who_is_new_does_once(mariadb, st
     began = time.monotonic()
     with Client(volvox.port, *OTHER) as c:
         assert c.query("select 1").value() == b"1"
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began > 0.25
     assert delayed(volvox) == 1
     Client(volvox.port, *OTHER).quit()
     assert delayed(volvox) == 1
@@ -81,7 +81,7 @@ def test_waiting_comes_before_the_password_is_looked_at(mariadb, start_volvox, p
         began = time.monotonic()
         assert refusal(volvox.port, user, "wrong", plugin=plugin)[0] == 1045
         times.append(time.monotonic() - began)
-    assert min(times) >= 0.3
+    assert min(times) > 0.25
     assert delayed(volvox) == 2
 
 
@@ -176,7 +176,7 @@ def test_operators_are_slowed_by_the_same_count(mariadb, start_volvox):
     began = time.monotonic()
     with Client(port, "root", "admin"):
         pass
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began > 0.25
     with Client(port, "root", "admin") as c:
         assert c.query("select 1").value() == b"1"
     assert len(volvox.events("logins are slowed")) == 1

@@ -385,8 +385,7 @@ def test_an_idle_connection_that_the_server_closes_in_tls_is_noticed(authority, 
         connection.greet(greeting_payload(caps=CAPS))
         shake(connection, server_context(authority))
         connection.accept_login()
-        held.append(connection)
-        connection.serve()
+        connection.serve(lambda c, code, payload: held.append(c) if payload == b"do 1" else None)
 
     with FakeServer(script) as fake:
         volvox = start_volvox(settings_of(fake, tls="required"))

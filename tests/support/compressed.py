@@ -45,6 +45,7 @@ class Compressed:
 
     def __init__(self, sock, algorithm, level=None, buffered=b""):
         self.sock, self.algorithm, self.level = sock, algorithm, level
+        self.family = sock.family
         self.seq, self.raw, self.ready = 0, buffered, b""
         self.frames = []
         self.strict = True               # a frame's number must be the one that is due

@@ -145,29 +145,55 @@ class Fuzzing:
         self.pool.shutdown()
 
 
-def e2e(total, pattern):
-    # Bounds and socket counts are judged on what users run.
-    if not build("release", total):
-        return
-    heading("e2e")
-    env = dict(os.environ, VOLVOX_BIN=str(ROOT / "build/asan/src/main/volvox"),
-               VOLVOX_RELEASE_BIN=str(ROOT / "build/release/src/main/volvox"))
-    with tempfile.NamedTemporaryFile(suffix=".xml") as junit:
+def shares(files, n):
+    """n lists of files; longer files have more tests."""
+    parts = [[] for _ in range(n)]
+    for file in sorted(files, key=lambda f: f.stat().st_size, reverse=True):
+        min(parts, key=lambda p: sum(f.stat().st_size for f in p)).append(file)
+    return [p for p in parts if p]
+
+
+class Pytest:
+    """A share of the end-to-end tests, with servers of its own: most of the time they wait."""
+
+    def __init__(self, files, pattern, is_shown):
+        self.junit = tempfile.NamedTemporaryFile(suffix=".xml")
+        self.output = None if is_shown else tempfile.TemporaryFile("w+", errors="replace")
+        env = dict(os.environ, VOLVOX_BIN=str(ROOT / "build/asan/src/main/volvox"),
+                   VOLVOX_RELEASE_BIN=str(ROOT / "build/release/src/main/volvox"))
         argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--tb=short",
-                "--color=no", "--durations=10", f"--junitxml={junit.name}", "tests/e2e"]
-        code = subprocess.run(argv + (["-k", pattern] if pattern else []), cwd=ROOT, env=env).returncode
-        if not os.path.getsize(junit.name):
+                "--color=no", "--durations=10", f"--junitxml={self.junit.name}"]
+        self.child = subprocess.Popen(argv + (["-k", pattern] if pattern else []) + files, cwd=ROOT, env=env,
+                                      stdout=self.output, stderr=subprocess.STDOUT if self.output else None)
+
+    def collect(self, total):
+        code = self.child.wait()
+        if self.output:
+            self.output.seek(0)
+            print(self.output.read(), flush=True)
+        if not os.path.getsize(self.junit.name):
             total.fail("pytest")
             return
-        for name, outcome, _ in cases(junit.name):          # pytest has shown the output
+        for name, outcome, _ in cases(self.junit.name):     # pytest has shown the output
             if outcome == "passed":
                 total.passed += 1
             elif outcome == "skipped":
                 total.skipped += 1
             else:
                 total.fail(f"e2e {name}")
-    if code not in (0, 1, 5):                               # 5: nothing matched the filter
-        total.fail(f"pytest ended with {code}")
+        if code not in (0, 1, 5):                           # 5: nothing matched the filter
+            total.fail(f"pytest ended with {code}")
+
+
+def e2e(total, pattern):
+    # Bounds and socket counts are judged on what users run.
+    if not build("release", total):
+        return
+    heading("e2e")
+    files = sorted((ROOT / "tests/e2e").glob("test_*.py"))
+    runs = [Pytest(part, pattern, i == 0) for i, part in enumerate(shares(files, min(int(JOBS), 2)))]
+    for run_ in runs:
+        run_.collect(total)
 
 
 def arguments():

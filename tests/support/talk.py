@@ -156,15 +156,18 @@ class ServerEnd:
     def _serve(self, connection):
         connection.greet(greeting_payload(caps=GREETING))
         connection.accept_login()
+        is_known = False                        # a visit of the monitor is nobody's business
         while True:
             try:
                 number, packet = connection.recv_frame()
             except OSError:
-                self.arrived.put((connection, 0, None))
+                if is_known:
+                    self.arrived.put((connection, 0, None))
                 return
             if packet[:1] == bytes([COM_QUERY]) and packet[1:].startswith(OWN):
                 connection.send_raw(frame(1, ok_payload()))
             else:
+                is_known = True
                 self.arrived.put((connection, number, packet))
 
     def next(self):
