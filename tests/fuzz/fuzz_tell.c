@@ -79,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (tell_one(&s, &data, &size))
         ;
     statements_forget(&s);
+    mem_free(s.more);
     tracking_drop(be.usual);
     return 0;
 }
