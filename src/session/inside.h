@@ -454,6 +454,26 @@ struct quota {
 bool quota_take(struct sessions_shared *shared, struct bytes name, unsigned most);
 void quota_drop(struct sessions_shared *shared, struct bytes name);
 
+/* ---- former.c: who a session was before COM_CHANGE_USER ------------------------------------------------- */
+
+struct former {
+    struct account *account;      /* this and what follows: references                    */
+    struct config *config;
+    struct state *state;
+    const struct user_config *user;
+    struct backend *lease;        /* the only connection that the account has, or NULL    */
+    int listener_group;
+    bool had_quota;
+    bool is_lost;                 /* ... is gone                                          */
+};
+/* The session, which has been reset, is nobody; its configuration is `now`.  False: its group is gone, and
+ * nothing has been done. */
+bool former_leave(struct session *s, struct former *f, struct config *now, struct fault *why);
+/* It is somebody else now, or will end. */
+void former_forget(struct former *f);
+/* It is who it was.  Its state is the caller's to set, and f->state to drop. */
+void former_return(struct session *s, struct former *f);
+
 /* ---- session.c ---------------------------------------------------------------------------------------------- */
 
 /* End a session: an idle one with a last word (code 0: without), one that is served by cancelling its

@@ -190,7 +190,7 @@ static unsigned login_collation(unsigned collation, unsigned usual, const struct
     return collation_known(collation, g->is_mariadb, g->version_number) ? collation : usual;
 }
 
-/* In the words of the servers. */
+/* In the words of the servers, which look at this before the password. */
 static bool accept_charset(unsigned collation, const struct group_state *g, struct fault *why)
 {
     const struct collation *c = collation_by_id(collation);
@@ -300,6 +300,8 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     const struct user_config *u = options_for(s, r->user);
     unsigned group = session_group_index(s, u != NULL ? u : &nobody);
     const struct group_state *g = group_state_of(s, group, topology);
+    if (!accept_charset(r->collation, g, why))
+        return false;
     begin_state(s, r->collation, g);
     session_address(s, &from);
     comer_init(&comer, s->home->shared, &s->config->settings, &from, r->user);
@@ -312,7 +314,7 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     s->account = account;
     s->user = u;
     comer_succeeded(k, &comer);
-    if (!enter_quota(s, u, account, why) || !accept_charset(r->collation, g, why))
+    if (!enter_quota(s, u, account, why))
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
     return enter_schema(k, schema, why) &&
@@ -433,51 +435,78 @@ static bool forget_everything(struct task *t, struct session *s, uint32_t kept_p
     return ok || (why->blame != BLAME_TIME && s->pins == 0);
 }
 
-static void leave_account(struct session *s)
+/* The client's packet, out of its buffer.  One that makes no sense is answered when the session has been
+ * reset, as servers do. */
+static bool read_change(struct task *t, struct session *s, struct command *cmd, struct claim *r,
+                        struct fault *why)
 {
-    if (s->has_quota)
-        quota_drop(s->home->shared, bytes_str(s->account->name));
-    s->has_quota = false;
-    s->user = NULL;
-    account_drop(s->account);
-    s->account = NULL;
+    struct change_user c;
+    bool ok = change_user_read(bytes_of(cmd->head + 1, cmd->head_len - 1), s->caps, &c, why);
+    if (ok)
+        *r = (struct claim){
+            .user = arena_copy(task_arena(t), c.user),
+            .schema = arena_copy(task_arena(t), c.schema),
+            .collation = c.collation,
+            .offer = { .plugin = arena_copy(task_arena(t), c.plugin),
+                       .token = arena_copy(task_arena(t), c.auth),
+                       .is_change = true },
+        };
+    else
+        why->blame = BLAME_POLICY;
+    buf_skip(&s->client.in, cmd->wire_len);
+    cmd->taken = true;
+    return ok;
+}
+
+/* MariaDB: who has failed so often on one connection is not listened to any more. */
+enum { FAILED_CHANGES_MOST = 3 };
+
+/* Was it refused so that MariaDB's client may go on as who it was?  (Not if the conversation broke off.) */
+static bool is_refusal(const struct session *s, const struct fault *why)
+{
+    return why->blame != BLAME_CLIENT && why->blame != BLAME_TIME &&
+           why->code != ER_PACKETS_OUT_OF_ORDER && !s->client.broken;
+}
+
+/* As who it was, in its schema, with the server's character set; a reset from here on goes by the one
+ * that was asked for. */
+static void go_on_as_before(struct session *s, struct former *former, const struct topology *topology)
+{
+    uint16_t asked = s->collation;
+    former_return(s, former);
+    begin_state(s, 0, session_group(s, topology));
+    session_set_state(s, state_changed(s->state, &former->state->schema, NULL, 0));
+    state_drop(former->state);
+    s->collation = asked;
+    s->failed_changes += s->failed_changes < FAILED_CHANGES_MOST;
 }
 
 bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
-    struct change_user c;
     struct talk k;
+    struct claim r;
+    struct former former;
     struct config *config = config_take(worker_config(task_worker(t)));
     struct topology *topology = topology_take(worker_topology(task_worker(t)));
+    bool goes_on = s->mode.is_mariadb;
     begin_talk(&k, t, s, 1);
     k.usual = usual_plugin(greeting_group(s, topology));
     cmd->ends_session = true;     /* unless all goes well */
-    bool ok = change_user_read(bytes_of(cmd->head + 1, cmd->head_len - 1), s->caps, &c, why);
-    if (!ok) {
-        why->blame = BLAME_POLICY;
+    bool is_read = read_change(t, s, cmd, &r, why);
+    bool ok = forget_everything(t, s, PIN_ACCOUNT, why) && former_leave(s, &former, config, why);
+    if (!ok)
         goto out;
+    if (is_read && s->failed_changes == FAILED_CHANGES_MOST)
+        is_read = fault_set(why, BLAME_POLICY, ER_UNKNOWN_COM, "Unknown command");
+    ok = is_read && admit(&k, &r, topology, why);
+    goes_on = ok || (goes_on && !former.is_lost && is_refusal(s, why));
+    if (goes_on && !ok) {
+        go_on_as_before(s, &former, topology);
+        why->blame = BLAME_POLICY; /* whoever it was about, it was not the account's connection */
+    } else {
+        former_forget(&former);
     }
-    struct claim r = {
-        .user = arena_copy(task_arena(t), c.user),
-        .schema = arena_copy(task_arena(t), c.schema),
-        .collation = c.collation,
-        .offer = { .plugin = arena_copy(task_arena(t), c.plugin),
-                   .token = arena_copy(task_arena(t), c.auth),
-                   .is_change = true },
-    };
-    buf_skip(&s->client.in, cmd->wire_len);
-    cmd->taken = true;
-    ok = forget_everything(t, s, 0, why);
-    if (ok && !session_follow_group(s, config))
-        ok = fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR, "volvox: the session's group is gone");
-    if (ok) {
-        leave_account(s);
-        config_drop(s->config);
-        s->config = config_take(config);
-        ok = admit(&k, &r, topology, why);
-    }
-    if (ok)
-        cmd->ends_session = false;
+    cmd->ends_session = !goes_on;
     cmd->error_seq = k.seq;
 out:
     topology_drop(topology);

@@ -136,6 +136,7 @@ struct session {
     bool in_tunnel : 1;           /* see tunnel.c                                         */
     bool tracking_unseen : 1;     /* see tracking_changed_unseen()                         */
     bool asks_for_gtids : 1;      /* it has set session_track_gtids                        */
+    uint8_t failed_changes : 2;   /* of user                                              */
     uint8_t id_round;             /* how often ids came round before this one was given   */
     struct lexer_mode mode;       /* how the servers read its statements                  */
 };

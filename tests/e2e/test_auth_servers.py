@@ -385,7 +385,28 @@ def test_accounts_of_the_servers_change_into_each_other(family, start_volvox):
         with pytest.raises(ServerError) as caught:
             c.change_user(family.usual, "wrong")
         assert caught.value.code == 1045
-        assert c.is_closed()
+        if family.family == "mysql":
+            assert c.is_closed()
+        else:
+            assert who(c) == names[-1]
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_a_refused_change_of_user_keeps_the_only_connection_of_an_account(mariadb_family, start_volvox, name):
+    """Nothing but that connection can serve an account that tells nothing, and MariaDB's session goes on."""
+    volvox = start_volvox(mariadb_family.settings())
+    for there in ("s_native", *BOUND):
+        with Client(volvox.port, name, SECRET, db="shop") as c:
+            c.query("set @a = 5")
+            for secret, schema in (("wrong", "test"), (SECRET, "no_such_schema")):
+                with pytest.raises(ServerError) as caught:
+                    c.change_user(there, secret, db=schema)
+                assert caught.value.code in (1045, 1049, 1044)
+                assert c.query("select substring_index(current_user(), '@', 1), database(), @a").rows == [
+                    [name.encode(), b"shop", None]]
+            c.change_user(there, SECRET, db="test")
+            assert who(c) == there
+    wait_until(lambda: mariadb_family.connections(name) <= 1, 10, "connections of the account are left")
 
 
 # ---- beside the file ----------------------------------------------------------------------------------------
