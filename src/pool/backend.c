@@ -204,13 +204,23 @@ static bool refused(const struct backend *be, struct bytes payload, struct fault
     return fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
+/* Whoever asks for warnings next must not see those of what we said ourselves. */
+static void note_warnings(struct backend *be, struct bytes payload)
+{
+    struct ok ok;
+    be->has_diagnostics |= payload.data[0] == 0x00 && ok_read(payload, be->caps, &ok, NULL) && ok.warnings > 0;
+}
+
 bool backend_read_answer(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     struct bytes payload;
     if (!read_packet(t, be, &payload, deadline, why))
         return false;
-    if (payload.len > 0 && (payload.data[0] == 0x00 || payload.data[0] == 0xFE))
+    if (payload.len > 0 && (payload.data[0] == 0x00 || payload.data[0] == 0xFE)) {
+        note_warnings(be, payload);
         return true;
+    }
+    be->has_diagnostics = true;
     return refused(be, payload, why);
 }
 
@@ -230,6 +240,8 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
         }
         if (!ok && accepted)
             blames_connection = be->owed[0] == OWED_SET && be->undoes;
+        if (be->owed[0] == OWED_CLEAR)
+            be->has_diagnostics = false;
         accepted &= ok;
         be->state_in_doubt |= !ok;
         be->n_owed--;

@@ -93,8 +93,10 @@ bool align_settle(struct task *t, struct session *s, struct fault *why)
     return be->n_owed == 0 || backend_settle_owed(t, be, stall_deadline(t), why);
 }
 
-static bool restore(struct task *t, struct session *s, struct state *wanted, bool enters,
-                    const uint64_t *insert_id, bool wait, struct fault *why)
+/* Write what leads to `wanted`; it is the server's state from here on: if that is refused, state_in_doubt
+ * says so. */
+static bool restore(struct session *s, struct state *wanted, bool enters, const uint64_t *insert_id,
+                    struct fault *why)
 {
     struct backend *be = s->lease;
     if (!write_restore(be, wanted, enters, insert_id)) {
@@ -106,15 +108,16 @@ static bool restore(struct task *t, struct session *s, struct state *wanted, boo
     if (be->n_owed == 0)
         return true;
     count(session_worker(s), restores);
-    adopt(be, wanted);            /* if that is refused, state_in_doubt says so */
+    adopt(be, wanted);
     if (insert_id != NULL)
         give_insert_id(s, be);
-    return !wait || align_settle(t, s, why);
+    return true;
 }
 
 bool align_to(struct task *t, struct session *s, struct state *wanted, struct fault *why)
 {
-    return s->lease->state == wanted || restore(t, s, wanted, false, NULL, true, why);
+    return s->lease->state == wanted ||
+           (restore(s, wanted, false, NULL, why) && align_settle(t, s, why));
 }
 
 /* MySQL's OK for these has the warnings of the statement before. */
@@ -137,6 +140,15 @@ static bool is_sandboxed(struct backend *be, struct fault *why)
     return true;
 }
 
+/* The session's last statement left nothing to ask about; somebody else's may have, and so may what has
+ * just been set.  (MariaDB keeps warnings across statements that use no table, like DO 0) */
+static void clear_diagnostics(struct backend *be)
+{
+    backend_write(be, COM_QUERY, BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
+    be->has_diagnostics = false;
+    owe(be, OWED_CLEAR);
+}
+
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
            struct fault *why)
 {
@@ -154,23 +166,18 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
         write_option(be, s->multi_statements);
     if (s->asks_for_gtids || be->gtids != TRACK_NO_GTIDS)
         align_gtids(s);
-    /* The session's last statement left nothing to ask about; somebody else's may have. */
-    if (about_before && be->has_diagnostics) {
-        /* (MariaDB keeps warnings across statements that use no table, like DO 0) */
-        backend_write(be, COM_QUERY, BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
-        be->has_diagnostics = false;
-        owe(be, OWED_CLEAR);
-    }
     bool leaves = leaves_schema(be, cmd);
     bool enters = be->schema_is_old && s->state->schema.len > 0 && !leaves;
-    if (be->state == s->state && insert_id == NULL && be->n_owed == 0 && !enters)
-        return true;
+    if (be->state != s->state || insert_id != NULL || enters) {
+        struct state *wanted = leaves ? state_changed(s->state, &be->state->schema, NULL, 0)
+                                      : state_take(s->state);
+        bool ok = restore(s, wanted, enters, insert_id, why);
+        state_drop(wanted);
+        if (!ok)
+            return false;
+    }
+    if (about_before && (be->has_diagnostics || be->n_owed > 0))
+        clear_diagnostics(be);
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL;
-    if (insert_id == NULL && be->state == s->state && !enters)
-        return !wait || align_settle(t, s, why);
-    struct state *wanted = leaves ? state_changed(s->state, &be->state->schema, NULL, 0)
-                                  : state_take(s->state);
-    bool ok = restore(t, s, wanted, enters, insert_id, wait, why) || is_sandboxed(be, why);
-    state_drop(wanted);
-    return ok;
+    return be->n_owed == 0 || !wait || align_settle(t, s, why) || is_sandboxed(be, why);
 }

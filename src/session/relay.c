@@ -319,13 +319,21 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
     return out->over;
 }
 
+/* Would a query of ours make MySQL forget what the client may ask for next? */
+static bool has_warnings_to_lose(const struct session *s, const struct outcome *out)
+{
+    return !s->lease->is_mariadb && (out->warnings > 0 || out->got_error);
+}
+
 /* What the reply left open is asked while the client reads its answer. */
 static bool look_up(struct task *t, struct session *s, const struct command *cmd, struct outcome *out)
 {
     bool asks_ids = habit_is_known(s, &s->home->shared->insert_ids);
     bool asks_counts = habit_is_known(s, &s->home->shared->counts);
-    /* who also asks for counts keeps the connection: there it can wait until it is needed */
-    bool wants_id = (cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts);
+    /* who also asks for counts, or may ask for warnings, keeps the connection: there it can wait until it
+     * is needed */
+    bool wants_id = ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts)) &&
+                    !has_warnings_to_lose(s, out);
     s->counts_lost = s->unclear != 0 || (wants_id && s->has_new_id);
     if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
         note_any_insert_id(s);

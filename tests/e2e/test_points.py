@@ -1,4 +1,6 @@
 """Points of docs/protocol.md that no other file shows: each compared with what the server itself does."""
+import contextlib
+
 import pytest
 
 from servers import APP, OTHER
@@ -106,3 +108,63 @@ def test_the_character_set_is_judged_before_the_password(place):
     ours = outcome(place.client, "app", "wrong", charset=UCS2)
     assert ours == outcome(place.direct, "app", "wrong", charset=UCS2)
     assert ours[0] == 1231
+
+
+# ---- 38: warnings are those of the client's last statement -----------------------------------------------
+
+ASKED = {
+    "show warnings": lambda c: outcome(c.query, "show warnings"),
+    "their number": lambda c: outcome(c.query, "show count(*) warnings"),
+    "the variable": lambda c: outcome(c.query, "select @@warning_count"),
+    "diagnostics": lambda c: (outcome(c.query, "get diagnostics @n = number"), outcome(c.query, "select @n")),
+}
+WARNED = ["insert into items (name, price) values ('warned', 'none')",
+          "update items set price = 'none' where name = 'warned'",
+          "select last_insert_id(5), 'a' + 1"]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_looking_up_an_insert_id_takes_no_warnings_away(place, asked):
+    """Sessions of a user that is known to ask for LAST_INSERT_ID() have it looked up."""
+    def talk(c):
+        c.query("set sql_mode = ''")
+        c.query("insert into items (name) values ('warned')")
+        assert int(c.query("select last_insert_id()").value()) > 0
+        seen = []
+        for sql in WARNED:
+            c.query(sql)
+            seen.append(ASKED[asked](c))
+        seen.append(c.query("select last_insert_id()").value())
+        inserted = c.query("insert into items (name, price) values ('warned', 'none')")
+        seen.append(int(c.query("select last_insert_id()").value()) == inserted.insert_id)
+        c.query("delete from items where name = 'warned'")
+        return seen
+
+    assert both(place, talk, db="shop")[-1]
+
+
+def test_what_volvox_sets_itself_leaves_no_warnings(place, start_volvox):
+    """MariaDB 11 warns of names that Volvox uses, MySQL of values that a session has set; MariaDB keeps
+    warnings across statements without a table."""
+    settings = settings_for(place.cluster, workers=1)
+    settings["user app"]["split_reads"] = "no"
+    volvox = start_volvox(settings)
+    sets = "set sql_mode = 'NO_ZERO_DATE'" if place.family == "mysql" else "set big_tables = 1"
+
+    def talk(port):
+        with contextlib.ExitStack() as stack:
+            first, second = (stack.enter_context(Client(port)) for _ in range(2))
+            seen = []
+            first.query("do 1")
+            seen.append(first.query("show warnings").rows)
+            first.query(sets)
+            for _ in range(2):
+                first.query("select count(*) from shop.items")
+                second.query("select count(*) from shop.items")
+                first.query("do 1")
+                second.query("do 1")
+                seen += [first.query("show warnings").rows, second.query("show warnings").rows,
+                         first.query("select @@warning_count").value()]
+            return seen
+
+    assert talk(volvox.port) == talk(place.primary.port)
