@@ -157,8 +157,8 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     bool multi_matters = (effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
     if (be->sandbox == SANDBOX_IN)
         return true;
-    bool about_before =
-        (plan->role == ROLE_SAME || tells_of_before(be, cmd)) && (s->pins & PIN_PASSING) == 0;
+    bool about_before = (plan->role == ROLE_SAME || tells_of_before(be, cmd)) &&
+                        (s->pins & PIN_PASSING) == 0 && (effects & EFFECT_COUNTS) == 0;
     bool needs_id = (effects & EFFECT_INSERT_ID) != 0 && !has_insert_id(s, be);
     const uint64_t *insert_id = needs_id ? &s->insert_id : NULL;
 

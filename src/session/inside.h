@@ -82,6 +82,9 @@ struct stmt {
 /* LAST_INSERT_ID(), with or without an argument: the session's value must be there before. */
 #define EFFECT_INSERT_ID (EFFECT_USES_INSERT_ID | EFFECT_SETS_INSERT_ID)
 
+/* ROW_COUNT() or FOUND_ROWS() of the statement before: nothing of ours may run in between. */
+#define EFFECT_COUNTS (EFFECT_USES_FOUND_ROWS | EFFECT_USES_ROW_COUNT)
+
 enum action {
     ACTION_FORWARD,               /* to a backend, its response to the client             */
     ACTION_EXECUTE,               /* likewise, of a prepared statement                    */

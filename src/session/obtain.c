@@ -142,7 +142,7 @@ static void count_role(const struct session *s, const struct topology *topology,
 
 static bool asks_for_counts(const struct command *cmd)
 {
-    return (cmd->st.effects & (EFFECT_USES_FOUND_ROWS | EFFECT_USES_ROW_COUNT)) != 0;
+    return (cmd->st.effects & EFFECT_COUNTS) != 0;
 }
 
 /* What is asked is about the statement before: find the connection that ran it, if nobody has

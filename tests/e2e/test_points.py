@@ -168,3 +168,17 @@ def test_what_volvox_sets_itself_leaves_no_warnings(place, start_volvox):
             return seen
 
     assert talk(volvox.port) == talk(place.primary.port)
+
+
+def test_counts_are_not_lost_to_the_clearing_of_older_warnings(place, start_volvox):
+    """A first ROW_COUNT(), by a user that is not known to ask, on a connection that has had warnings."""
+    volvox = start_volvox(settings_for(place.cluster, workers=1))
+
+    def talk(port):
+        with Client(port, db="shop") as c:
+            c.query("insert into items (id, name) values (800, 'counted'), (801, 'counted')")
+            seen = [outcome(c.query, "insert ignore into items (id, name) values (800, 'again')")[2]]
+            c.query("delete from items where name = 'counted'")
+            return seen + [c.query("select row_count()").value()]
+
+    assert talk(volvox.port) == talk(place.primary.port) == [1, b"2"]
