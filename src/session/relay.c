@@ -186,7 +186,7 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
     if ((x->s->status & STATUS_AUTOCOMMIT) == 0)
         session_pin(x->s, x->s->pins | PIN_TRANSACTION);
     if (x->cmd->stmt != NULL)
-        stmt_executed(x->s, x->cmd, 0);
+        stmt_failed(x->s, x->cmd);
     return put_err(t, x, f);
 }
 

@@ -61,13 +61,22 @@ static void set_long_data(struct session *s, struct stmt *st, bool pending)
     session_pin(s, s->more->n_long_data > 0 ? s->pins | PIN_LONG_DATA : s->pins & ~PIN_LONG_DATA);
 }
 
+void stmt_failed(struct session *s, const struct command *cmd)
+{
+    /* If that was about long data, the server's statement goes on failing until it is reset, whoever
+     * executes it. */
+    bool keeps = cmd->code != COM_STMT_RESET && cmd->stmt->has_long_data;
+    stmt_executed(s, cmd, 0);
+    set_long_data(s, cmd->stmt, keeps);
+}
+
 void stmt_executed(struct session *s, const struct command *cmd, uint16_t status)
 {
     struct stmt *st = cmd->stmt;
     switch (cmd->code) {
     case COM_STMT_EXECUTE:
     case COM_STMT_BULK_EXECUTE:
-        set_long_data(s, st, false); /* a failed one forgets them as well */
+        set_long_data(s, st, false);
         set_cursor(s, st, (status & STATUS_CURSOR_EXISTS) != 0);
         break;
     case COM_STMT_FETCH:

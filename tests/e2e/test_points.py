@@ -1,11 +1,12 @@
 """Points of docs/protocol.md that no other file shows: each compared with what the server itself does."""
 import contextlib
+import struct
 
 import pytest
 
 from servers import APP, OTHER
 from volvox import settings_for
-from wire import COM_CHANGE_USER, COM_INIT_DB, COM_RESET, Client, Closed, ServerError
+from wire import COM_CHANGE_USER, COM_INIT_DB, COM_RESET, COM_STMT_RESET, Client, Closed, ServerError
 
 pytestmark = pytest.mark.all_kinds
 
@@ -108,6 +109,29 @@ def test_the_character_set_is_judged_before_the_password(place):
     ours = outcome(place.client, "app", "wrong", charset=UCS2)
     assert ours == outcome(place.direct, "app", "wrong", charset=UCS2)
     assert ours[0] == 1231
+
+
+# ---- 28: long data that the server refuses ---------------------------------------------------------------
+
+def test_refused_long_data_fails_its_own_session_until_it_is_reset(place):
+    """The server's statement goes on failing; other sessions with the same text do not notice."""
+    def talk(connect):
+        with connect() as first, connect() as second:
+            mine, others = first.prepare("select length(?)"), second.prepare("select length(?)")
+            first.long_data(mine, 5, b"there is no such parameter")
+            seen = [outcome(first.execute, mine, ("x",)), outcome(first.execute, mine, ("x",)),
+                    outcome(second.execute, others, ("xy",)),
+                    outcome(first.simple, COM_STMT_RESET, struct.pack("<I", mine.id)),
+                    outcome(first.execute, mine, ("xyz",))]
+            first.long_data(mine, 5, b"nor now")
+            seen.append(outcome(first.execute, mine, ("x",)))
+            first.close_statement(mine)
+            return seen + [outcome(first.execute, first.prepare("select length(?)"), ("x",)),
+                           outcome(second.execute, others, ("xy",))]
+
+    seen = talk(place.client)
+    assert seen == talk(place.direct)
+    assert seen[0] == seen[1] and seen[0][0] == 1210
 
 
 # ---- 38: warnings are those of the client's last statement -----------------------------------------------
