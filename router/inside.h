@@ -431,6 +431,7 @@ struct part {
     bool fills_all_vars;          /* CALL, LOAD DATA, GET DIAGNOSTICS: any @a is written    */
     unsigned autocommits;         /* SET: assignments of a literal to it                    */
     bool only_autocommit;         /* see struct statement                                   */
+    enum release release;
     unsigned depth;               /* of parentheses                                         */
 };
 

@@ -132,6 +132,9 @@ struct hint {
                                      what was not understood                             */
 };
 
+/* Does it end the connection?  COMMIT and ROLLBACK do so if completion_type says it, or RELEASE. */
+enum release { RELEASE_NONE, RELEASE_USUAL, RELEASE_YES, RELEASE_NO };
+
 /* All that the text says.  Plain data; `hint` has views into the text. */
 struct statement {
     enum verb verb;               /* of the strictest part when there are several        */
@@ -141,6 +144,7 @@ struct statement {
                                      certain as this server would                        */
     bool changes_reading;         /* a SET in it has servers read what follows it differently */
     bool only_autocommit;         /* SET autocommit = <literal>, and nothing else         */
+    enum release release : 8;     /* of the last part                                     */
     struct hint hint;
     uint64_t digest;              /* of the normal form: equal for statements that differ only in
                                      literals, white space, comments and letter case of keywords */

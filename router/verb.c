@@ -167,14 +167,20 @@ static void read_start(struct part *p)
     }
 }
 
-/* COMMIT and ROLLBACK; AND CHAIN begins a transaction. */
+/* COMMIT and ROLLBACK; AND CHAIN begins a transaction, RELEASE ends the connection. */
 static void read_end_of_transaction(struct part *p, enum verb verb)
 {
     p->verb = verb;
     p->reads_only = true;
+    p->release = RELEASE_USUAL;
     while (part_next(p)) {
-        if (part_at(p, KEYWORD_TO))
-            p->verb = VERB_SAVEPOINT;
+        if (part_at(p, KEYWORD_TO)) {
+            read_reading(p, VERB_SAVEPOINT);
+            p->release = RELEASE_NONE;
+            return;
+        }
+        if (part_at(p, KEYWORD_RELEASE))
+            p->release = p->last.keyword == KEYWORD_NO ? RELEASE_NO : RELEASE_YES;
         if (part_at(p, KEYWORD_CHAIN) && p->last.keyword != KEYWORD_NO)
             p->needs_primary = true;
         part_see(p);
@@ -485,6 +491,7 @@ static void add_part(struct statement *st, const struct part *p, bool has_body)
     st->effects |= p->effects;
     st->reads_only = st->reads_only && p->reads_only;
     st->only_autocommit = p->only_autocommit && st->verb == VERB_EMPTY;
+    st->release = p->release;
     if (!has_body && strictness(p->verb) > strictness(st->verb))
         st->verb = p->verb;
     if (p->in_doubt || p->token.kind == TOKEN_BROKEN)

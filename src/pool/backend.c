@@ -208,7 +208,8 @@ static bool refused(const struct backend *be, struct bytes payload, struct fault
 static void note_warnings(struct backend *be, struct bytes payload)
 {
     struct ok ok;
-    be->has_diagnostics |= payload.data[0] == 0x00 && ok_read(payload, be->caps, &ok, NULL) && ok.warnings > 0;
+    be->has_diagnostics |=
+        payload.data[0] == 0x00 && ok_read(payload, be->caps, &ok, NULL) && ok.warnings > 0;
 }
 
 bool backend_read_answer(struct task *t, struct backend *be, double deadline, struct fault *why)

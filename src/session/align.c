@@ -93,8 +93,8 @@ bool align_settle(struct task *t, struct session *s, struct fault *why)
     return be->n_owed == 0 || backend_settle_owed(t, be, stall_deadline(t), why);
 }
 
-/* Write what leads to `wanted`; it is the server's state from here on: if that is refused, state_in_doubt
- * says so. */
+/* Write what leads to `wanted`; it is the server's state from here on: if that is refused,
+ * state_in_doubt says so. */
 static bool restore(struct session *s, struct state *wanted, bool enters, const uint64_t *insert_id,
                     struct fault *why)
 {
@@ -140,8 +140,8 @@ static bool is_sandboxed(struct backend *be, struct fault *why)
     return true;
 }
 
-/* The session's last statement left nothing to ask about; somebody else's may have, and so may what has
- * just been set.  (MariaDB keeps warnings across statements that use no table, like DO 0) */
+/* The session's last statement left nothing to ask about; somebody else's may have, and so may what
+ * has just been set.  (MariaDB keeps warnings across statements that use no table, like DO 0) */
 static void clear_diagnostics(struct backend *be)
 {
     backend_write(be, COM_QUERY, BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
@@ -169,8 +169,8 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     bool leaves = leaves_schema(be, cmd);
     bool enters = be->schema_is_old && s->state->schema.len > 0 && !leaves;
     if (be->state != s->state || insert_id != NULL || enters) {
-        struct state *wanted = leaves ? state_changed(s->state, &be->state->schema, NULL, 0)
-                                      : state_take(s->state);
+        struct state *wanted =
+            leaves ? state_changed(s->state, &be->state->schema, NULL, 0) : state_take(s->state);
         bool ok = restore(s, wanted, enters, insert_id, why);
         state_drop(wanted);
         if (!ok)

@@ -10,11 +10,15 @@
 
 bool former_leave(struct session *s, struct former *f, struct config *now, struct fault *why)
 {
-    *f = (struct former){ .account = s->account, .user = s->user, .config = s->config,
-                          .listener_group = s->listener_group, .lease = s->lease,
+    *f = (struct former){ .account = s->account,
+                          .user = s->user,
+                          .config = s->config,
+                          .listener_group = s->listener_group,
+                          .lease = s->lease,
                           .had_quota = s->has_quota };
     if (!session_follow_group(s, now))
-        return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR, "volvox: the session's group is gone");
+        return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+                         "volvox: the session's group is gone");
     f->is_lost = (s->pins & PIN_ACCOUNT) != 0 && s->lease == NULL;
     f->state = state_take(s->state);
     if (s->has_quota)
@@ -57,7 +61,8 @@ void former_return(struct session *s, struct former *f)
     s->config = f->config;
     s->listener_group = f->listener_group;
     /* (it has not been away, so its place cannot have been lost) */
-    s->has_quota = f->had_quota && quota_take(s->home->shared, bytes_str(s->account->name), UINT_MAX);
+    s->has_quota =
+        f->had_quota && quota_take(s->home->shared, bytes_str(s->account->name), UINT_MAX);
     if (f->lease == NULL)
         return;
     lease_hold(s, f->lease);

@@ -138,6 +138,7 @@ struct outcome {
     uint8_t tries;                /* times it was sent again                              */
     bool drained;                 /* the client's command has been read to its end        */
     bool tunnelled;               /* there is no conversation any more                    */
+    bool released;                /* the server ends the connection: COMMIT RELEASE       */
     uint16_t warnings;
     uint16_t error;               /* the server's, if got_error                           */
     enum served_by by;
@@ -458,7 +459,7 @@ struct quota {
 bool quota_take(struct sessions_shared *shared, struct bytes name, unsigned most);
 void quota_drop(struct sessions_shared *shared, struct bytes name);
 
-/* ---- former.c: who a session was before COM_CHANGE_USER ------------------------------------------------- */
+/* ---- former.c: who a session was before COM_CHANGE_USER ---------------------------------- */
 
 struct former {
     struct account *account;      /* this and what follows: references                    */
@@ -470,8 +471,8 @@ struct former {
     bool had_quota;
     bool is_lost;                 /* ... is gone                                          */
 };
-/* The session, which has been reset, is nobody; its configuration is `now`.  False: its group is gone, and
- * nothing has been done. */
+/* The session, which has been reset, is nobody; its configuration is `now`.  False: its group is
+ * gone, and nothing has been done. */
 bool former_leave(struct session *s, struct former *f, struct config *now, struct fault *why);
 /* It is somebody else now, or will end. */
 void former_forget(struct former *f);

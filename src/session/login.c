@@ -435,8 +435,8 @@ static bool forget_everything(struct task *t, struct session *s, uint32_t kept_p
     return ok || (why->blame != BLAME_TIME && s->pins == 0);
 }
 
-/* The client's packet, out of its buffer.  One that makes no sense is answered when the session has been
- * reset, as servers do. */
+/* The client's packet, out of its buffer.  One that makes no sense is answered when the session has
+ * been reset, as servers do. */
 static bool read_change(struct task *t, struct session *s, struct command *cmd, struct claim *r,
                         struct fault *why)
 {
@@ -461,16 +461,18 @@ static bool read_change(struct task *t, struct session *s, struct command *cmd, 
 /* MariaDB: who has failed so often on one connection is not listened to any more. */
 enum { FAILED_CHANGES_MOST = 3 };
 
-/* Was it refused so that MariaDB's client may go on as who it was?  (Not if the conversation broke off.) */
+/* Was it refused so that MariaDB's client may go on as who it was?  (Not if the conversation broke
+ * off.) */
 static bool is_refusal(const struct session *s, const struct fault *why)
 {
     return why->blame != BLAME_CLIENT && why->blame != BLAME_TIME &&
            why->code != ER_PACKETS_OUT_OF_ORDER && !s->client.broken;
 }
 
-/* As who it was, in its schema, with the server's character set; a reset from here on goes by the one
- * that was asked for. */
-static void go_on_as_before(struct session *s, struct former *former, const struct topology *topology)
+/* As who it was, in its schema, with the server's character set; a reset from here on goes by the
+ * one that was asked for. */
+static void go_on_as_before(struct session *s, struct former *former,
+                            const struct topology *topology)
 {
     uint16_t asked = s->collation;
     former_return(s, former);

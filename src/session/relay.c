@@ -330,10 +330,11 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
 {
     bool asks_ids = habit_is_known(s, &s->home->shared->insert_ids);
     bool asks_counts = habit_is_known(s, &s->home->shared->counts);
-    /* who also asks for counts, or may ask for warnings, keeps the connection: there it can wait until it
-     * is needed */
-    bool wants_id = ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts)) &&
-                    !has_warnings_to_lose(s, out);
+    /* who also asks for counts, or may ask for warnings, keeps the connection: there it can wait
+     * until it is needed */
+    bool wants_id =
+        ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts)) &&
+        !has_warnings_to_lose(s, out);
     s->counts_lost = s->unclear != 0 || (wants_id && s->has_new_id);
     if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
         note_any_insert_id(s);

@@ -10,8 +10,10 @@
  *   TIME      ERR                killed if it runs a command        goes on; ends if cancelled
  *   OURS      ERR 1105           closed                             goes on
  *
- * A session that was pinned to a backend which is gone now ends, whoever is to blame: its transaction
- * is lost, and what comes next would run outside of it.
+ * COMMIT RELEASE, and COMMIT where completion_type says so, end the session.
+ *
+ * A session that was pinned to a backend which is gone now ends, whoever is to blame: its
+ * transaction is lost, and what comes next would run outside of it.
  *
  * This is the only place that decides whether a session keeps its backend.
  */
@@ -114,7 +116,7 @@ static void settle_lease(struct session *s, const struct command *cmd, const str
 {
     if (s->lease == NULL)
         return;
-    if (out->tunnelled) {
+    if (out->tunnelled || out->released) {
         let_go(s, PUT_DROP);
         return;
     }
@@ -235,8 +237,19 @@ static void end_interruption(struct task *t, struct session *s, struct outcome *
         fault_set(&out->why, BLAME_TIME, ER_QUERY_INTERRUPTED, "Query execution was interrupted");
 }
 
+static bool is_released(const struct session *s, const struct command *cmd,
+                        const struct outcome *out)
+{
+    if (!out->over || out->got_error || cmd->code == COM_STMT_PREPARE)
+        return false;
+    struct bytes usual = state_value(s->state, BYTES_LITERAL("completion_type"));
+    return cmd->st.release == RELEASE_YES ||
+           (cmd->st.release == RELEASE_USUAL && bytes_equal(usual, BYTES_LITERAL("RELEASE")));
+}
+
 bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
+    out->released = cmd->st.release != RELEASE_NONE && is_released(s, cmd, out);
     bool was_pinned = s->lease != NULL && (s->pins & ~PIN_PASSING) != 0;
     bool cancelled = task_is_cancelled(t) && !s->is_interrupted;
     if (s->is_interrupted)
@@ -254,6 +267,11 @@ bool settle(struct task *t, struct session *s, struct command *cmd, struct outco
         return recover(t, s, cmd, out, was_pinned) && !cancelled;
     if (!command_drop(t, s, cmd, out)) {
         linger(t, s);             /* it was answered before it was all there */
+        return false;
+    }
+    if (out->released) {
+        session_pin(s, 0);
+        linger(t, s);
         return false;
     }
     return !cancelled && !s->is_killed;

@@ -63,8 +63,8 @@ static void set_long_data(struct session *s, struct stmt *st, bool pending)
 
 void stmt_failed(struct session *s, const struct command *cmd)
 {
-    /* If that was about long data, the server's statement goes on failing until it is reset, whoever
-     * executes it. */
+    /* If that was about long data, the server's statement goes on failing until it is reset,
+     * whoever executes it. */
     bool keeps = cmd->code != COM_STMT_RESET && cmd->stmt->has_long_data;
     stmt_executed(s, cmd, 0);
     set_long_data(s, cmd->stmt, keeps);

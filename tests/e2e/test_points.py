@@ -206,3 +206,124 @@ def test_counts_are_not_lost_to_the_clearing_of_older_warnings(place, start_volv
             return seen + [c.query("select row_count()").value()]
 
     assert talk(volvox.port) == talk(place.primary.port) == [1, b"2"]
+
+
+# ---- 35: the X protocol is another port's ---------------------------------------------------------------
+
+def test_a_client_of_the_x_protocol_is_refused_as_by_the_server(place):
+    """It speaks first, and not in our frames: CapabilitiesGet."""
+    def talk(c):
+        c.send_raw(struct.pack("<IB", 1, 1))
+        return outcome(c.recv), c.is_closed()
+
+    both(place, talk, login=False)
+
+
+# ---- 22 and 37: what a session is, whoever used its connections in between -----------------------------------
+
+# Read with each statement: rows, counts, warnings, flags, info and errors are the server's.  Every script
+# leaves `items` as it found it.
+SESSIONS = {
+    "savepoints": """begin; insert into items (id, name) values (900, 'a'); savepoint s
+        insert into items (id, name) values (901, 'b'); rollback to s; select count(*) from items where id >= 900
+        release savepoint s; rollback; select count(*) from items where id >= 900""",
+    "xa": """xa start 'p'; insert into items (id, name) values (900, 'a'); xa end 'p'; select 1; xa prepare 'p'
+        select 1; xa rollback 'p'; xa start 'q'; xa end 'q'; xa commit 'q' one phase; select 1""",
+    "a snapshot": """start transaction with consistent snapshot; select count(*) from items where id = 900
+        commit; select 1""",
+    "chains": """begin; insert into items (id, name) values (900, 'a'); commit and chain; select 1
+        delete from items where id = 900; rollback and chain; delete from items where id = 900; commit""",
+    "completion_type": """set completion_type = 1; begin; select count(*) from items; commit; select 1
+        rollback; set completion_type = 0; commit; select 1""",
+    "release": "begin; select 1; rollback release; select 1",
+    "release by default": "set completion_type = 'RELEASE'; begin; commit no release; commit; select 1",
+    "release at the end": "begin; commit and no chain release; select 1",
+    "implicit commits": """begin; insert into items (id, name) values (900, 'a')
+        create table test.implicit (a int); rollback; delete from items where id = 900; drop table test.implicit""",
+    "no autocommit": """set autocommit = 0; insert into items (id, name) values (900, 'a'); select @@autocommit
+        rollback; set autocommit = 1; select 1""",
+    "table locks": """lock tables items read; select count(*) from items; select * from blobs
+        delete from items where id = -1; unlock tables
+        select count(*) from blobs; flush tables items with read lock; unlock tables; select 1""",
+    "named locks": """select get_lock('points', 0); select is_used_lock('points') is not null
+        select release_lock('points'); select is_free_lock('points')""",
+    "handlers": """handler items open; handler items read first; handler items read next; handler items close
+        handler items read first""",
+    "temporary tables": """create temporary table test.temp (a int); insert into test.temp values (1)
+        select * from test.temp; drop temporary table test.temp; select * from test.temp""",
+    "user variables": """set @x = 1; select @x; select @y := @x + 1; select @y; select 5 into @z; select @z + @y""",
+    "text prepare": """prepare s from 'select ? + 1'; set @p = 5; execute s using @p; deallocate prepare s
+        execute s using @p; execute immediate 'select 1'""",
+    "limits": """set sql_select_limit = 2; select id from items order by id; set sql_select_limit = default
+        select count(*) from items; set statement sql_select_limit = 1 for select id from items order by id
+        select /*+ SET_VAR(sql_select_limit = 1) */ id from items order by id; select @@sql_select_limit""",
+    "modes": r"""set sql_mode = 'ANSI_QUOTES'; select "id" from items where id = 1; select @@sql_mode
+        set sql_mode = 'PIPES_AS_CONCAT'; select 'a' || 'b'; set sql_mode = 'NO_BACKSLASH_ESCAPES'
+        select 'a\'; select 1 /* ' */; set sql_mode = ''; select 'a\'b', 'x' 'y'""",
+    "time": """set timestamp = 1000000000; select now(), unix_timestamp(); set timestamp = default
+        set time_zone = '+03:00'; select @@time_zone; set lc_time_names = 'de_DE'; select @@lc_time_names""",
+    "random numbers": "set rand_seed1 = 5, rand_seed2 = 7; select rand(); select rand()",
+    "roles": "set role none; select current_role(); select 1",
+    "schemas": """use test; select database(); create database points; use points; drop database points
+        select database(); select 1; use shop; select database(); use nowhere; select database()""",
+    "diagnostics": """signal sqlstate '45000' set message_text = 'mine', mysql_errno = 5000; show errors
+        show warnings; signal sqlstate '45000' set mysql_errno = 5000
+        get diagnostics condition 1 @c = mysql_errno; select @c; explain select * from items where id = 1
+        show warnings; select 1; show warnings""",
+    "procedures": """call two_results(); call out_value(4, @o); select @o; select 1""",
+    "kinds of reads": """with x as (select 1 a) select * from x; (select 1) union (select 2); table blobs
+        values row (1, 2); with x as (select 1 a) update items set price = price where id = -1
+        select 1 into outfile '/nonexistent/x'; do 1; analyze table items; check table items""",
+    "insert ids": """insert into items (name) values ('m1'), ('m2')
+        select last_insert_id() - (select min(id) from items where name = 'm1') from items where id = 1 for update
+        insert into items (id, name) values (950, 'm3'); select last_insert_id() = 950
+        insert into items (id, name) values (950, 'm4') on duplicate key update name = 'm5'
+        select last_insert_id() = 950
+        insert into items (id, name) values (950, 'm') on duplicate key update id = last_insert_id(id), name = 'm6'
+        select last_insert_id(); update items set price = last_insert_id(77) where id = 950
+        select last_insert_id(); insert ignore into items (id, name) values (950, 'm7'); select last_insert_id()
+        replace into items (id, name) values (950, 'm8'); select last_insert_id(); set last_insert_id = 5
+        select last_insert_id(); delete from items where name like 'm_'; select last_insert_id()""",
+    "counts": """insert into items (id, name) values (900, 'a'), (901, 'b'); select row_count(); select row_count()
+        update items set name = 'c' where id in (900, 901); select row_count()
+        select sql_calc_found_rows id from items order by id limit 1; select found_rows() > 1
+        delete from items where id in (900, 901); do row_count(); select row_count()""",
+}
+
+
+def statements(script):
+    return [sql.strip() for line in script.splitlines() for sql in line.split("; ") if sql.strip()]
+
+
+def play(port, script, run):
+    """Each statement's outcome; two others use the connections in between."""
+    with contextlib.ExitStack() as stack:
+        client, *others = (stack.enter_context(Client(port, db="shop")) for _ in range(3))
+        outcome(client.query, "select row_count()")         # from now on this user is known to ask
+        seen = []
+        for sql in statements(script):
+            seen.append((sql, outcome(run, client, sql)))
+            for other in others:
+                other.query("select count(*) from items")
+                other.query("select 1")
+        return seen
+
+
+def as_prepared(client, sql):
+    try:
+        statement = client.prepare(sql)
+    except ServerError as e:
+        if e.code != 1295:                     # MySQL prepares neither BEGIN nor LOCK TABLES
+            raise
+        return client.query(sql)
+    result = client.execute(statement)
+    client.close_statement(statement)
+    return result
+
+
+@pytest.mark.parametrize("how", ["text", "prepared"])
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_session_is_as_directly_whoever_used_its_connections(place, name, how):
+    run = as_prepared if how == "prepared" else Client.query
+    theirs = play(place.primary.port, SESSIONS[name], run)
+    assert play(place.port, SESSIONS[name], run) == theirs

@@ -95,6 +95,35 @@ static void setting_nothing_but_autocommit_is_told_apart(void **state)
     }
 }
 
+static void what_may_end_the_connection_is_told(void **state)
+{
+    static const struct {
+        const char *sql;
+        enum release release;
+    } cases[] = {
+        { "COMMIT", RELEASE_USUAL },
+        { "ROLLBACK WORK AND NO CHAIN", RELEASE_USUAL },
+        { "commit release", RELEASE_YES },
+        { "ROLLBACK AND NO CHAIN RELEASE;", RELEASE_YES },
+        { "COMMIT AND CHAIN NO RELEASE", RELEASE_NO },
+        { "SELECT 1; COMMIT RELEASE", RELEASE_YES },
+        { "COMMIT RELEASE; SELECT 1", RELEASE_NONE },
+        { "COMMIT /* RELEASE */", RELEASE_USUAL },
+        { "ROLLBACK TO release", RELEASE_NONE },
+        { "ROLLBACK TO SAVEPOINT release", RELEASE_NONE },
+        { "RELEASE SAVEPOINT a", RELEASE_NONE },
+        { "SELECT 1", RELEASE_NONE },
+    };
+    const struct lexer_mode mode = { .is_mariadb = true, .version = 110809 };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct statement st;
+        statement_read(bytes_str(cases[i].sql), &mode, &st);
+        if (st.release != cases[i].release)
+            fail_msg("%s: %u", cases[i].sql, st.release);
+    }
+}
+
 static void every_name_is_a_word(void **state)
 {
     (void)state;
@@ -141,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_write_for_a_replica_is_refused_with_its_reason),
         cmocka_unit_test(a_fault_may_have_nobody_to_tell),
         cmocka_unit_test(setting_nothing_but_autocommit_is_told_apart),
+        cmocka_unit_test(what_may_end_the_connection_is_told),
         cmocka_unit_test(every_name_is_a_word),
         cmocka_unit_test(effects_are_printed_with_commas),
         cmocka_unit_test(effects_that_do_not_fit_are_cut),
