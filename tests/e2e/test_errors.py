@@ -20,7 +20,7 @@ from processes import free_port, wait_until
 from servers import APP, ROOT
 from test_admin import Admin, admin_settings
 from volvox import settings_for
-from wire import (BASE, COM_QUERY, COM_STMT_EXECUTE, MODERN, PLUGIN_AUTH, PROTOCOL_41, SHA2, SSL,
+from wire import (BASE, COM_INIT_DB, COM_QUERY, COM_STMT_EXECUTE, MODERN, PLUGIN_AUTH, PROTOCOL_41, SHA2, SSL,
                   STATUS_AUTOCOMMIT, STATUS_STATE_CHANGED, Client, ServerError, frame, lenstr)
 
 pytestmark = pytest.mark.skipif(DIRECT, reason="needs Volvox")
