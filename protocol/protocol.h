@@ -583,7 +583,7 @@ struct column {
     uint16_t flags;
     uint8_t decimals;
 };
-bool column_read(struct bytes payload, struct column *out, struct fault *why);
+bool column_read(struct bytes payload, uint64_t caps, struct column *out, struct fault *why);
 /* Where in a definition CAP_EXTENDED_METADATA has its description of the type. */
 bool column_extension_at(struct bytes payload, size_t *at, struct fault *why);
 void column_write(struct buf *out, uint8_t *seq, const struct column *c);

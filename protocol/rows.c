@@ -5,7 +5,7 @@
 
 enum { COLUMN_NAMES = 6, COLUMN_FIXED_BYTES = 12 };
 
-bool column_read(struct bytes payload, struct column *out, struct fault *why)
+bool column_read(struct bytes payload, uint64_t caps, struct column *out, struct fault *why)
 {
     *out = (struct column){ 0 };
     struct cursor c = cursor_of(payload);
@@ -15,6 +15,8 @@ bool column_read(struct bytes payload, struct column *out, struct fault *why)
     out->org_table = read_lenenc_bytes(&c);
     out->name = read_lenenc_bytes(&c);
     out->org_name = read_lenenc_bytes(&c);
+    if ((caps & CAP_EXTENDED_METADATA) != 0)
+        read_lenenc_bytes(&c); /* of the type */
     if (read_lenenc(&c) != COLUMN_FIXED_BYTES)
         c.bad = true;
     out->charset = read_u16(&c);

@@ -212,14 +212,15 @@ static void note_warnings(struct backend *be, struct bytes payload)
         payload.data[0] == 0x00 && ok_read(payload, be->caps, &ok, NULL) && ok.warnings > 0;
 }
 
-bool backend_read_answer(struct task *t, struct backend *be, double deadline, struct fault *why)
+bool backend_read_answer(struct task *t, struct backend *be, struct ok *ok, double deadline,
+                         struct fault *why)
 {
     struct bytes payload;
     if (!read_packet(t, be, &payload, deadline, why))
         return false;
     if (payload.len > 0 && (payload.data[0] == 0x00 || payload.data[0] == 0xFE)) {
         note_warnings(be, payload);
-        return true;
+        return ok == NULL || ok_read(payload, be->caps, ok, why);
     }
     be->has_diagnostics = true;
     return refused(be, payload, why);
@@ -233,7 +234,7 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
         return false;
     while (be->n_owed > 0) {
         struct fault *first = accepted ? why : &later;
-        bool ok = backend_read_answer(t, be, deadline, first);
+        bool ok = backend_read_answer(t, be, NULL, deadline, first);
         if (!ok && first->blame != BLAME_QUERY) {
             if (first != why)
                 *why = later;
@@ -254,30 +255,42 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
     return accepted;
 }
 
-bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
-                 double deadline, struct fault *why)
+bool backend_ask_ok(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
+                    struct ok *ok, double deadline, struct fault *why)
 {
     must(be->n_owed == 0);
     backend_write(be, command, argument);
-    return stream_flush(t, &be->stream, deadline, why) && backend_read_answer(t, be, deadline, why);
+    return stream_flush(t, &be->stream, deadline, why) &&
+           backend_read_answer(t, be, ok, deadline, why);
 }
 
-static bool read_definitions(struct task *t, struct backend *be, size_t n, double deadline,
-                             struct fault *why)
+bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
+                 double deadline, struct fault *why)
+{
+    return backend_ask_ok(t, be, command, argument, NULL, deadline, why);
+}
+
+static bool read_definitions(struct task *t, struct backend *be, size_t n, uint16_t *charset,
+                             double deadline, struct fault *why)
 {
     struct bytes payload;
+    struct column column;
     bool has_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
-    for (size_t i = 0; i < n + has_eof; i++)
+    for (size_t i = 0; i < n; i++)
         if (!read_packet(t, be, &payload, deadline, why))
             return false;
-    return true;
+    if (n > 0 && !column_read(payload, be->caps, &column, why))
+        return nonsense(be, why);
+    *charset = n > 0 ? column.charset : 0;
+    return !has_eof || read_packet(t, be, &payload, deadline, why);
 }
 
-bool backend_read_rows(struct task *t, struct backend *be, struct bytes *values, size_t n,
-                       size_t max_rows, size_t *n_rows, double deadline, struct fault *why)
+bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows, double deadline,
+                       struct fault *why)
 {
     struct bytes payload;
-    *n_rows = 0;
+    size_t n = rows->n_columns;
+    rows->n_rows = 0;
     if (!read_packet(t, be, &payload, deadline, why))
         return false;
     if (payload.len > 0 && payload.data[0] == 0x00)
@@ -285,7 +298,7 @@ bool backend_read_rows(struct task *t, struct backend *be, struct bytes *values,
     struct column_count columns;
     if (!column_count_read(payload, be->caps, &columns) || columns.count != n)
         return refused(be, payload, why);
-    if (!read_definitions(t, be, columns.follow ? n : 0, deadline, why))
+    if (!read_definitions(t, be, columns.follow ? n : 0, &rows->charset, deadline, why))
         return false;
     for (;;) {
         if (!read_packet(t, be, &payload, deadline, why))
@@ -294,24 +307,25 @@ bool backend_read_rows(struct task *t, struct backend *be, struct bytes *values,
             return true;
         if (payload.len == 0 || payload.data[0] == 0xFF)
             return refused(be, payload, why);
-        if (*n_rows == max_rows || !text_row_read(payload, values + n * (*n_rows)++, n, why))
+        if (rows->n_rows == rows->max_rows ||
+            !text_row_read(payload, rows->values + n * rows->n_rows++, n, why))
             return nonsense(be, why);
     }
 }
 
-bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
-                      size_t n, size_t max_rows, size_t *n_rows, struct fault *why)
+bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *rows,
+                      struct fault *why)
 {
     double deadline = worker_now(task_worker(t)) + 10;
     must(be->n_owed == 0);
     backend_write(be, COM_QUERY, sql);
     return stream_flush(t, &be->stream, deadline, why) &&
-           backend_read_rows(t, be, values, n, max_rows, n_rows, deadline, why);
+           backend_read_rows(t, be, rows, deadline, why);
 }
 
 bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
                      size_t n, struct fault *why)
 {
-    size_t n_rows;
-    return backend_ask_rows(t, be, sql, values, n, 1, &n_rows, why) && (n_rows == 1 || nonsense(be, why));
+    struct ask_rows rows = { .values = values, .n_columns = n, .max_rows = 1 };
+    return backend_ask_rows(t, be, sql, &rows, why) && (rows.n_rows == 1 || nonsense(be, why));
 }

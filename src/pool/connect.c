@@ -264,13 +264,13 @@ static void ask_usual(struct backend *be)
 static bool read_usual(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     struct bytes values[TRACKING_VARIABLES] = { BYTES_NONE };
-    size_t n_rows = 0;
-    bool ok = backend_read_rows(t, be, values, tracking_count(be->is_mariadb), 1, &n_rows,
-                                deadline, why);
+    struct ask_rows rows = { .values = values, .n_columns = tracking_count(be->is_mariadb),
+                             .max_rows = 1 };
+    bool ok = backend_read_rows(t, be, &rows, deadline, why);
     if (!ok && why->blame != BLAME_QUERY)
         return false;
     tracking_drop(be->usual);
-    be->usual = ok && n_rows == 1 ? tracking_of(values) : tracking_by_default(be->is_mariadb);
+    be->usual = ok && rows.n_rows == 1 ? tracking_of(values) : tracking_by_default(be->is_mariadb);
     return true;
 }
 
@@ -309,7 +309,7 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
     ask_usual(be);
     backend_write(be, COM_QUERY, bytes_of(sql, n));
     bool ok = stream_flush(t, &be->stream, deadline, why) && read_usual(t, be, deadline, why) &&
-              backend_read_answer(t, be, deadline, why);
+              backend_read_answer(t, be, NULL, deadline, why);
     if (!ok && why->blame == BLAME_QUERY && why->code == ER_MUST_CHANGE_PASSWORD) {
         be->sandbox = SANDBOX_IN;
         be->caps &= ~CAP_SESSION_TRACK;

@@ -104,11 +104,13 @@ void backend_discard(struct backend *be);
 /* Worth keeping: neither too old nor used up, its server not draining, its pool not retired. */
 bool backend_is_fresh(const struct backend *be, const struct settings *limits);
 void backend_statements_forget(struct backend *be);
-/* Read the answer to what has been written and flushed: as backend_ask(); as backend_ask_rows(), where an
+/* Read the answer to what has been written and flushed: as backend_ask_ok() (`ok` NULL if it does not
+ * matter); as backend_ask_rows(), where an
  * OK in place of rows is no rows. */
-bool backend_read_answer(struct task *t, struct backend *be, double deadline, struct fault *why);
-bool backend_read_rows(struct task *t, struct backend *be, struct bytes *values, size_t n,
-                       size_t max_rows, size_t *n_rows, double deadline, struct fault *why);
+bool backend_read_answer(struct task *t, struct backend *be, struct ok *ok, double deadline,
+                         struct fault *why);
+bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows, double deadline,
+                       struct fault *why);
 
 /* ---- connect.c ---- */
 

@@ -279,13 +279,23 @@ bool backend_reset(struct task *t, struct backend *be, double deadline, struct f
  * server's code and text; the backend stays usable).  For commands of our own. */
 bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
                  double deadline, struct fault *why);
+/* The same, and what the OK says (copies in the task's arena). */
+bool backend_ask_ok(struct task *t, struct backend *be, uint8_t command, struct bytes argument,
+                    struct ok *ok, double deadline, struct fault *why);
 /* A query of our own that gives one row of n values (copies in the task's arena, NULL as data
  * NULL); as backend_ask() otherwise. */
 bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
                      size_t n, struct fault *why);
-/* Likewise, of at most max_rows rows with n values each; how many there were in *n_rows. */
-bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
-                      size_t n, size_t max_rows, size_t *n_rows, struct fault *why);
+/* Rows of text that are asked for: values row by row (copies in the task's arena, NULL as data NULL). */
+struct ask_rows {
+    struct bytes *values;
+    size_t n_columns, max_rows;
+    size_t n_rows;                /* out                                                  */
+    uint16_t charset;             /* out: of the last column's definition; 0 if there was none */
+};
+/* Likewise, of any number of rows up to max_rows. */
+bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *rows,
+                      struct fault *why);
 /* Have it report what Volvox wants to hear (`as` NULL), or something else.  As backend_ask(). */
 bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why);
 /* Append a command to the stream without sending it. */

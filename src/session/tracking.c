@@ -211,19 +211,19 @@ static void write_question(const struct names *names, bool is_mariadb, struct bu
 static bool ask(struct task *t, struct session *s, const struct command *cmd, const struct names *names,
                 struct fault *why)
 {
-    struct bytes rows[2 * (NAMES_MAX + TRACKING_VARIABLES + 4)];
+    struct bytes values[2 * (NAMES_MAX + TRACKING_VARIABLES + 4)];
+    struct ask_rows rows = { .values = values, .n_columns = 2, .max_rows = ARRAY_LEN(values) / 2 };
     struct state_var others[NAMES_MAX + 4];
-    size_t n_rows;
     unsigned n = 0;
     struct buf sql = { 0 };
     write_question(names, s->lease->is_mariadb, &sql);
-    bool ok = backend_ask_rows(t, s->lease, buf_bytes(&sql), rows, 2, ARRAY_LEN(rows) / 2, &n_rows, why);
+    bool ok = backend_ask_rows(t, s->lease, buf_bytes(&sql), &rows, why);
     buf_release(&sql);
     if (!ok)
         return false;
     struct tracking *now = tracking_take(s->lease->usual);
-    for (size_t i = 0; i < n_rows; i++) {
-        struct bytes name = rows[2 * i], value = rows[2 * i + 1];
+    for (size_t i = 0; i < rows.n_rows; i++) {
+        struct bytes name = values[2 * i], value = values[2 * i + 1];
         if (is_tracker(name)) {
             struct tracking *next = tracking_changed(now, name, value);
             tracking_drop(now);

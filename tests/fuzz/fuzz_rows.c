@@ -1,14 +1,14 @@
 #include "fuzz.h"
 
-static void check_column(struct bytes payload)
+static void check_column(struct bytes payload, uint64_t caps)
 {
     struct column c, again;
-    if (!column_read(payload, &c, NULL))
+    if (!column_read(payload, caps, &c, NULL))
         return;
     struct buf out = { 0 };
     uint8_t seq = 0;
     column_write(&out, &seq, &c);
-    must(column_read(fuzz_payload(&out), &again, NULL));
+    must(column_read(fuzz_payload(&out), 0, &again, NULL));
     must(bytes_equal(c.schema, again.schema) && bytes_equal(c.table, again.table));
     must(bytes_equal(c.org_table, again.org_table) && bytes_equal(c.name, again.name));
     must(bytes_equal(c.org_name, again.org_name));
@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t choices[4];
     if (!fuzz_choices(&data, &size, choices))
         return 0;
-    check_column(bytes_of(data, size));
+    check_column(bytes_of(data, size), (choices[1] & 1) != 0 ? CAP_EXTENDED_METADATA : 0);
     check_row(bytes_of(data, size), choices[0]);
     return 0;
 }

@@ -37,7 +37,7 @@ static void skip_definitions(struct buf *out)
     static const char *const names[] = { "i", "r", "t", "n" };
     assert_int_equal(take_packet(out, 1).data[0], 4);
     for (uint8_t i = 0; i < 4; i++) {
-        assert_true(column_read(take_packet(out, (uint8_t)(2 + i)), &c, NULL));
+        assert_true(column_read(take_packet(out, (uint8_t)(2 + i)), 0, &c, NULL));
         assert_true(bytes_equal(c.name, bytes_str(names[i])));
     }
 }

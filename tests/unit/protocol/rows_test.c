@@ -19,7 +19,7 @@ static void columns_come_back(void **state)
     column_write(&out, &seq, &c);
     assert_int_equal(seq, 3);
     struct bytes payload = payload_of(&out);
-    assert_true(column_read(payload, &got, NULL));
+    assert_true(column_read(payload, 0, &got, NULL));
     assert_text(got.schema, "db");
     assert_text(got.table, "alias");
     assert_text(got.org_table, "t");
@@ -32,7 +32,7 @@ static void columns_come_back(void **state)
     assert_int_equal(got.decimals, 31);
     for (size_t n = 0; n < payload.len; n++) {
         struct bytes cut = exact_copy(bytes_of(payload.data, n));
-        assert_false(column_read(cut, &got, NULL));
+        assert_false(column_read(cut, 0, &got, NULL));
         exact_free(cut);
     }
     buf_release(&out);
@@ -44,12 +44,27 @@ static void a_definition_with_another_fixed_part_is_refused(void **state)
     struct column got;
     struct fault why = FAULT_NONE;
     struct bytes good = BYTES_LITERAL("\3def\0\0\0\1x\0\x0C\x3f\0\1\0\0\0\x08\0\0\0\0\0");
-    assert_true(column_read(good, &got, &why));
+    assert_true(column_read(good, 0, &got, &why));
     struct bytes bad = exact_copy(good);
     ((uint8_t *)bad.data)[10] = 0x0B;
-    assert_false(column_read(bad, &got, &why));
+    assert_false(column_read(bad, 0, &got, &why));
     assert_int_equal(why.blame, BLAME_SERVER);
     exact_free(bad);
+}
+
+static void what_describes_a_type_is_passed_over(void **state)
+{
+    (void)state;
+    struct column got;
+    struct bytes json = BYTES_LITERAL(
+        "\3def\0\0\0\1x\0\6\1\4json\x0C\x2d\0\1\0\0\0\xFC\0\0\0\0\0");
+    assert_true(column_read(json, CAP_EXTENDED_METADATA, &got, NULL));
+    assert_int_equal(got.charset, 45);
+    assert_int_equal(got.type, 0xFC);
+    assert_false(column_read(json, 0, &got, NULL));
+    struct bytes none = BYTES_LITERAL("\3def\0\0\0\1x\0\0\x0C\x3f\0\1\0\0\0\x08\0\0\0\0\0");
+    assert_true(column_read(none, CAP_EXTENDED_METADATA, &got, NULL));
+    assert_int_equal(got.charset, 63);
 }
 
 static void recorded_column(const struct record *rec, void *arg)
@@ -59,7 +74,7 @@ static void recorded_column(const struct record *rec, void *arg)
         return;
     const uint8_t *frame = rec->data.data + FRAME_HEADER + 1;
     struct bytes wire = bytes_of(frame, FRAME_HEADER + frame_len(frame));
-    assert_true(column_read(bytes_skip(wire, FRAME_HEADER), &c, NULL));
+    assert_true(column_read(bytes_skip(wire, FRAME_HEADER), 0, &c, NULL));
     assert_text(c.schema, "recorded");
     assert_text(c.org_table, "t");
     assert_text(c.name, "a");
@@ -167,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_come_back),
         cmocka_unit_test(a_definition_with_another_fixed_part_is_refused),
+        cmocka_unit_test(what_describes_a_type_is_passed_over),
         cmocka_unit_test(definitions_of_servers_are_read_and_written_alike),
         cmocka_unit_test(rows_come_back_with_nulls_and_empty_values),
         cmocka_unit_test(a_row_has_exactly_its_values),
