@@ -41,6 +41,9 @@ struct state {
     unsigned wait_s;              /* wait_timeout, if it is in the set                      */
     struct state_var *vars;       /* sorted by name                                        */
 };
+/* What column definitions show of character_set_results; no variable of any server, and not always
+ * known. */
+#define COLLATION_RESULTS "collation_results"
 /* After a login with this collation and no schema; unknown collations are taken as `fallback`. */
 struct state *state_at_login(unsigned collation, unsigned fallback);
 struct state *state_take(struct state *s);

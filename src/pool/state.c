@@ -90,6 +90,7 @@ struct state *state_at_login(unsigned collation, unsigned fallback)
         { BYTES_LITERAL("character_set_connection"), charset },
         { BYTES_LITERAL("character_set_results"), charset },
         { BYTES_LITERAL("collation_connection"), bytes_str(c->name) },
+        { BYTES_LITERAL(COLLATION_RESULTS), bytes_str(c->name) },
     };
     return intern_state(BYTES_NONE, vars, ARRAY_LEN(vars));
 }
@@ -310,18 +311,46 @@ static void write_assignment(struct buf *sql, struct bytes name, const struct by
         state_write_value(sql, *value);
 }
 
+/* Only SET NAMES can say the collation of the results: with it, if that has to be said.  What is left is
+ * what leads on from the state that is returned (a reference). */
+static struct state *write_names(const struct state *from, const struct state *to, struct buf *sql)
+{
+    const struct bytes results = BYTES_LITERAL("character_set_results");
+    const struct bytes collation = BYTES_LITERAL(COLLATION_RESULTS);
+    struct bytes r = state_value(to, results), c = state_value(to, collation);
+    const struct state_var named[] = {
+        { BYTES_LITERAL("character_set_client"), r },
+        { BYTES_LITERAL("character_set_connection"), r },
+        { BYTES_LITERAL("collation_connection"), c },
+        { results, r },
+        { collation, c },
+    };
+    if (r.len == 0 || c.len == 0 ||
+        (bytes_equal(state_value(from, results), r) && bytes_equal(state_value(from, collation), c)))
+        return state_changed(from, NULL, NULL, 0);
+    buf_add(sql, BYTES_LITERAL("SET NAMES "));
+    state_write_value(sql, r);
+    buf_add(sql, BYTES_LITERAL(" COLLATE "));
+    state_write_value(sql, c);
+    return state_changed(from, NULL, named, ARRAY_LEN(named));
+}
+
 bool state_write_set(const struct state *from, const struct state *to, uint64_t caps,
                      const uint64_t *insert_id, struct buf *sql)
 {
     static const struct bytes collation = BYTES_LITERAL("collation_connection");
     static const struct bytes charset = BYTES_LITERAL("character_set_connection");
     bool charset_moved = false, collation_written = false;
-    for (struct difference d = { .a = from, .b = to }; next_difference(&d);) {
+    struct state *named = write_names(from, to, sql);
+    for (struct difference d = { .a = named, .b = to }; next_difference(&d);) {
         struct bytes name = d.to != NULL ? d.to->name : d.from->name;
+        if (bytes_equal(name, BYTES_LITERAL(COLLATION_RESULTS)))
+            continue;
         charset_moved |= bytes_equal(name, charset);
         collation_written |= bytes_equal(name, collation);
         write_assignment(sql, name, d.to != NULL ? &d.to->value : NULL, caps);
     }
+    state_drop(named);
     /* Setting the character set also sets its default collation. */
     struct bytes wanted = state_value(to, collation);
     if (charset_moved && !collation_written && wanted.data != NULL)

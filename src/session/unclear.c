@@ -1,7 +1,8 @@
 /*
  * unclear.c - reports that leave something open: the server is asked; see inside.h.
  *
- * All servers:  SET NAMES x COLLATE y reports three character sets but no collation.
+ * All servers:  SET NAMES x COLLATE y reports three character sets but no collation; of that of the
+ * results, which definitions of columns show, there is not even a variable.
  *
  * MariaDB since 11.1 keeps one tracker for all variables that lie in one place of its memory,
  * and the first of them that changes on a connection gives it its name:
@@ -65,7 +66,7 @@ static const struct group {
     bool everywhere;              /* else only on servers that report vaguely             */
     const char *also[4];          /* names it may be reported by besides                  */
 } groups[] = {
-    { charset, ARRAY_LEN(charset), true, { NULL } },
+    { charset, ARRAY_LEN(charset), true, { "character_set_results", NULL } },
     { flags, ARRAY_LEN(flags), false, { "autocommit", NULL } },
     { slow_log, ARRAY_LEN(slow_log), false,
       { "log_slow_admin_statements", "log_slow_slave_statements", "log_queries_not_using_indexes", NULL } },
@@ -110,23 +111,46 @@ static unsigned list_asked(unsigned unclear, const struct asked *out[ASKED_MAX])
     return n;
 }
 
+/* Binary, so that the values come in no other character set; and last a text, for its definition. */
+static void write_question(struct buf *sql, const struct asked *const *asked, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        buf_add(sql, i == 0 ? BYTES_LITERAL("SELECT CAST(") : BYTES_LITERAL(",CAST("));
+        buf_add(sql, bytes_str(asked[i]->sql));
+        buf_add(sql, BYTES_LITERAL(" AS BINARY)"));
+    }
+    buf_add(sql, BYTES_LITERAL(",''"));
+}
+
+/* NULL if the results are in no character set, or it can't be said. */
+static const struct collation *results_collation(const struct session *s, uint16_t id)
+{
+    struct bytes results = state_value(s->state, BYTES_LITERAL("character_set_results"));
+    const struct collation *c = collation_by_id(id);
+    return c != NULL && bytes_equal(results, bytes_str(c->charset)) &&
+                   charset_is_for_clients(c->charset)
+               ? c
+               : NULL;
+}
+
 bool learn_unclear(struct task *t, struct session *s, struct fault *why)
 {
     const struct asked *asked[ASKED_MAX];
-    struct bytes row[ASKED_MAX];
-    struct state_var vars[ASKED_MAX];
+    struct bytes row[ASKED_MAX + 1];
+    struct state_var vars[ASKED_MAX + 1];
     struct buf sql = { 0 };
     unsigned n = list_asked(s->unclear, asked);
-    for (unsigned i = 0; i < n; i++) {
-        buf_add(&sql, i == 0 ? BYTES_LITERAL("SELECT ") : BYTES_LITERAL(","));
-        buf_add(&sql, bytes_str(asked[i]->sql));
-    }
+    struct ask_rows answer = { .values = row, .n_columns = n + 1, .max_rows = 1 };
+    write_question(&sql, asked, n);
     s->unclear = 0;
-    bool ok = backend_ask_row(t, s->lease, buf_bytes(&sql), row, n, why);
+    bool ok = backend_ask_rows(t, s->lease, buf_bytes(&sql), &answer, why);
     buf_release(&sql);
     if (!ok)
         return false;
-    unsigned known = 0;
+    const struct collation *results = results_collation(s, answer.charset);
+    vars[0] = (struct state_var){ BYTES_LITERAL(COLLATION_RESULTS),
+                                  results != NULL ? bytes_str(results->name) : BYTES_NONE };
+    unsigned known = 1;
     for (unsigned i = 0; i < n; i++) {
         struct bytes name = bytes_str(asked[i]->name);
         if (row[i].data != NULL && variable_cannot_be_replayed(name))

@@ -273,10 +273,10 @@ def test_a_row_for_volvox_itself_that_makes_no_sense(house):
     entry = b"\0" + lenstr(lenstr(b"character_set_connection") + lenstr(b"latin1"))
     reported = frame(1, ok_payload(status=status) + lenstr(b"") + lenstr(entry))
     column = lenstr(b"def") + lenstr(b"") * 5 + b"\x0c" + bytes(12)
-    row = frame(1, b"\2") + frame(2, column) + frame(3, column) + frame(4, b"\1a")
+    row = frame(1, b"\3") + b"".join(frame(n, column) for n in (2, 3, 4)) + frame(5, b"\1a")
 
     def answer(connection, code, payload):
-        return reported if payload == b"set names latin1" else row if payload.startswith(b"SELECT @@char") else None
+        return reported if payload == b"set names latin1" else row if payload.startswith(b"SELECT CAST(@@char") else None
 
     house.server.answer = answer
     with house.client() as c:
