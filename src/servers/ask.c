@@ -129,6 +129,26 @@ static void recall_greeting(struct finding *f, struct sql *connection, const cha
     f->greeted = true;
 }
 
+/* (What is cut could not be set again.) */
+static bool take_global(const struct sql_rows *rows, unsigned column, char *out, size_t size)
+{
+    const char *value = sql_value(rows, column);
+    str_copy(out, size, bytes_str(value != NULL ? value : ""));
+    return value == NULL || strlen(value) < size;
+}
+
+static void learn_globals(struct globals *g, const struct sql_rows *rows)
+{
+    g->is_known = sql_value(rows, 3) != NULL &&
+                  take_global(rows, 3, g->sql_mode, sizeof(g->sql_mode)) &&
+                  take_global(rows, 4, g->charset_client, sizeof(g->charset_client)) &&
+                  take_global(rows, 5, g->charset_connection, sizeof(g->charset_connection)) &&
+                  take_global(rows, 6, g->charset_results, sizeof(g->charset_results)) &&
+                  take_global(rows, 7, g->collation_connection, sizeof(g->collation_connection));
+    if (!take_global(rows, 8, g->init_connect, sizeof(g->init_connect)))
+        g->init_connect[0] = '\0';
+}
+
 static bool learn_variables(struct probe *p, struct sql_rows *rows)
 {
     struct finding *f = &p->found;
@@ -142,9 +162,10 @@ static bool learn_variables(struct probe *p, struct sql_rows *rows)
     f->read_only = !is_off(read_only);
     f->max_allowed_packet = max_packet;
     recall_greeting(f, p->connection, collation);
+    learn_globals(&f->globals, rows);
     if (f->is_mariadb) {
-        f->utf8mb3_collation = collation_id(sql_value(rows, 3));
-        f->utf8mb4_collation = collation_id(sql_value(rows, 4));
+        f->utf8mb3_collation = collation_id(sql_value(rows, 9));
+        f->utf8mb4_collation = collation_id(sql_value(rows, 10));
     }
     return true;
 }
@@ -152,7 +173,10 @@ static bool learn_variables(struct probe *p, struct sql_rows *rows)
 /* super_read_only needs no question of its own: it switches read_only on and goes off with it. */
 static bool ask_variables(struct probe *p)
 {
-#define VARIABLES "SELECT @@global.read_only, @@global.max_allowed_packet, @@global.collation_server"
+#define VARIABLES                                                                                  \
+    "SELECT @@global.read_only, @@global.max_allowed_packet, @@global.collation_server, "         \
+    "@@global.sql_mode, @@global.character_set_client, @@global.character_set_connection, "       \
+    "@@global.character_set_results, @@global.collation_connection, @@global.init_connect"
     static const char of_mysql[] = VARIABLES;
     static const char of_mariadb[] =
         VARIABLES ", COLLATION(CONVERT('' USING utf8mb3)), COLLATION(CONVERT('' USING utf8mb4))";

@@ -35,6 +35,7 @@ struct finding {
     uint32_t version_number;
     uint64_t caps;
     uint16_t collation, utf8mb3_collation, utf8mb4_collation;
+    struct globals globals;
     char why[120];            /* unless all went well                                  */
 };
 

@@ -135,6 +135,9 @@ static void learn_greeting(struct server_state *s, const struct finding *f)
     s->collation = f->collation;
     s->utf8mb3_collation = f->utf8mb3_collation;
     s->utf8mb4_collation = f->utf8mb4_collation;
+    s->globals = f->globals;
+    atomic_store_explicit(&s->server->has_init_connect, f->globals.init_connect[0] != '\0',
+                          memory_order_relaxed);
 }
 
 static void learn_lag(struct watched *w, const struct finding *f)
@@ -219,6 +222,16 @@ static void rebuild(struct monitor *m)
     mem_free(states);
 }
 
+static bool globals_equal(const struct globals *a, const struct globals *b)
+{
+    return a->is_known == b->is_known && strcmp(a->sql_mode, b->sql_mode) == 0 &&
+           strcmp(a->charset_client, b->charset_client) == 0 &&
+           strcmp(a->charset_connection, b->charset_connection) == 0 &&
+           strcmp(a->charset_results, b->charset_results) == 0 &&
+           strcmp(a->collation_connection, b->collation_connection) == 0 &&
+           strcmp(a->init_connect, b->init_connect) == 0;
+}
+
 static bool state_equal(const struct server_state *a, const struct server_state *b)
 {
     return a->server == b->server && a->health == b->health && a->operated == b->operated &&
@@ -229,6 +242,7 @@ static bool state_equal(const struct server_state *a, const struct server_state 
            a->collation == b->collation &&
            a->utf8mb3_collation == b->utf8mb3_collation &&
            a->utf8mb4_collation == b->utf8mb4_collation &&
+           globals_equal(&a->globals, &b->globals) &&
            a->max_allowed_packet == b->max_allowed_packet && strcmp(a->why, b->why) == 0 &&
            strcmp(a->version, b->version) == 0;
 }

@@ -28,6 +28,7 @@ struct server {
     atomic_uint max_open;         /* connection limit, from the configuration           */
     atomic_uint compression, compression_level, proxy_protocol; /* of new connections: enums   */
     atomic_bool told_no_compression; /* the log has been told that it can't do that        */
+    atomic_bool has_init_connect; /* as the last probe found                              */
     atomic_bool draining;         /* gone from the file, told to drain or disabled:
                                      nothing new, idle connections are closed            */
     atomic_uint open;             /* backends open or opening, all workers              */
@@ -62,6 +63,14 @@ enum operator_state {
     OPERATED_DISABLED,            /* likewise, and it is not probed                       */
 };
 
+/* Global values that sessions begin with.  sql_mode[0] is 0 as well when it is empty: is_known says. */
+struct globals {
+    bool is_known;
+    char sql_mode[768];
+    char charset_client[32], charset_connection[32], charset_results[32], collation_connection[64];
+    char init_connect[2048];      /* "": none, or longer than that                       */
+};
+
 struct server_state {
     struct server *server;        /* counted by the topology                             */
     enum health health;
@@ -87,6 +96,7 @@ struct server_state {
     uint64_t caps;
     uint16_t collation;           /* of the greeting (collation_server's id)              */
     uint16_t utf8mb3_collation, utf8mb4_collation; /* MariaDB: the character sets' defaults; else 0 */
+    struct globals globals;
     uint64_t max_allowed_packet;
 };
 
@@ -113,6 +123,7 @@ struct topology {
         uint32_t version_number;
         uint64_t caps;
         uint16_t collation, utf8mb3_collation, utf8mb4_collation;
+        struct globals globals;
         uint64_t max_allowed_packet;
     } *groups;
     struct config *config;

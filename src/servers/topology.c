@@ -58,6 +58,7 @@ static void tell_as(struct group_state *g, const struct server_state *s)
     g->collation = s->collation;
     g->utf8mb3_collation = s->utf8mb3_collation;
     g->utf8mb4_collation = s->utf8mb4_collation;
+    g->globals = s->globals;
     g->max_allowed_packet = s->max_allowed_packet;
 }
 
