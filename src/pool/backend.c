@@ -108,6 +108,7 @@ static void dispose(struct backend *be)
     backend_statements_forget(be);
     state_drop(be->state);
     tracking_drop(be->usual);
+    state_drop(be->fresh);
     server_drop(be->server);
     mem_free(be);
 }

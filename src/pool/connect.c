@@ -249,7 +249,8 @@ static size_t tracking_sql(const struct backend *be, const struct state *s, char
     return (size_t)n;
 }
 
-/* What the server would report by itself: asked in the same send as it is told to report all. */
+/* What the server would report by itself, and how it reads texts: asked in the same send as it is
+ * told to report all. */
 static void ask_usual(struct backend *be)
 {
     struct buf sql = { 0 };
@@ -257,20 +258,29 @@ static void ask_usual(struct backend *be)
         buf_add(&sql, i == 0 ? BYTES_LITERAL("SELECT @@session.") : BYTES_LITERAL(",@@session."));
         buf_add(&sql, bytes_str(tracking_names[i]));
     }
+    buf_add(&sql, BYTES_LITERAL(",CAST(@@session.sql_mode AS BINARY)"));
     backend_write(be, COM_QUERY, buf_bytes(&sql));
     buf_release(&sql);
 }
 
-static bool read_usual(struct task *t, struct backend *be, double deadline, struct fault *why)
+/* `mode`: data NULL if it can't be said. */
+static bool read_usual(struct task *t, struct backend *be, struct bytes *mode, double deadline,
+                       struct fault *why)
 {
-    struct bytes values[TRACKING_VARIABLES] = { BYTES_NONE };
-    struct ask_rows rows = { .values = values, .n_columns = tracking_count(be->is_mariadb),
-                             .max_rows = 1 };
+    struct bytes values[TRACKING_VARIABLES + 1] = { BYTES_NONE };
+    unsigned n = tracking_count(be->is_mariadb);
+    struct ask_rows rows = { .values = values, .n_columns = n + 1, .max_rows = 1 };
     bool ok = backend_read_rows(t, be, &rows, deadline, why);
     if (!ok && why->blame != BLAME_QUERY)
         return false;
+    bool is_known = ok && rows.n_rows == 1;
+    *mode = values[n];
+    values[n] = BYTES_NONE;
     tracking_drop(be->usual);
-    be->usual = ok && rows.n_rows == 1 ? tracking_of(values) : tracking_by_default(be->is_mariadb);
+    be->usual = is_known ? tracking_of(values) : tracking_by_default(be->is_mariadb);
+    /* (the flag's mode, which a reset takes away, is set again: see flag_defaults) */
+    if (!is_known || (be->is_mariadb && (be->caps & CAP_IGNORE_SPACE) != 0))
+        *mode = BYTES_NONE;
     return true;
 }
 
@@ -299,16 +309,29 @@ bool backend_report(struct task *t, struct backend *be, const struct tracking *a
     return ok;
 }
 
+/* The state that a session begins in. */
+static void set_fresh(struct backend *be, const struct state *login, const struct state_var *mode)
+{
+    struct bytes schema = be->state != NULL ? be->state->schema : BYTES_NONE;
+    struct state *now = state_changed(login, &schema, mode, mode->value.data != NULL);
+    state_drop(be->state);
+    state_drop(be->fresh);
+    be->state = now;
+    be->fresh = state_take(now);
+}
+
 bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     char sql[768];
     if ((be->caps & CAP_SESSION_TRACK) == 0)
         return true;
+    struct state_var mode = { .name = BYTES_LITERAL("sql_mode") };
     struct state *s = state_at_login(be->collation, 45);
     size_t n = tracking_sql(be, s, sql, sizeof sql);
     ask_usual(be);
     backend_write(be, COM_QUERY, bytes_of(sql, n));
-    bool ok = stream_flush(t, &be->stream, deadline, why) && read_usual(t, be, deadline, why) &&
+    bool ok = stream_flush(t, &be->stream, deadline, why) &&
+              read_usual(t, be, &mode.value, deadline, why) &&
               backend_read_answer(t, be, NULL, deadline, why);
     if (!ok && why->blame == BLAME_QUERY && why->code == ER_MUST_CHANGE_PASSWORD) {
         be->sandbox = SANDBOX_IN;
@@ -331,11 +354,8 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
         be->usual = NULL;
         ok = true;
     }
-    struct bytes schema = be->state != NULL ? be->state->schema : BYTES_NONE;
-    struct state *now = state_changed(s, &schema, NULL, 0);
+    set_fresh(be, s, &mode);
     state_drop(s);
-    state_drop(be->state);
-    be->state = now;
     be->reports_as_asked = false;
     be->gtids = be->usual != NULL ? be->usual->gtids : TRACK_NO_GTIDS;
     return ok && hide_redirection(t, be, deadline, why);
@@ -406,6 +426,7 @@ static struct backend *give_up(struct task *t, struct backend *be, struct fault 
     stream_close(&be->stream);
     state_drop(be->state);
     tracking_drop(be->usual);
+    state_drop(be->fresh);
     backend_statements_forget(be);
     server_drop(server);
     mem_free(be);

@@ -182,6 +182,7 @@ struct backend {
     struct server *server;        /* counted                                              */
     struct state *state;          /* counted; see state_in_doubt                          */
     struct tracking *usual;       /* what it reports unless told otherwise; counted. NULL: nothing */
+    struct state *fresh;          /* counted; as it was after the login or the last reset  */
     uint64_t caps;                /* negotiated                                           */
     uint16_t collation;           /* of the login, restored by a reset                     */
     uint64_t tls_number;          /* of the context that it was made with                  */

@@ -87,6 +87,18 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
     return true;
 }
 
+void command_read_again(struct session *s, struct command *cmd)
+{
+    struct fault none;
+    s->reads_anew = false;
+    if (!cmd->st.is_broken)
+        return;
+    if (cmd->code == COM_QUERY)
+        read_text(s, cmd, &none);
+    else if (cmd->code == COM_STMT_PREPARE)
+        stmt_command(s, cmd, &none);
+}
+
 static bool understand(struct session *s, struct command *cmd, struct fault *why)
 {
     switch (cmd->code) {

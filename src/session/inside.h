@@ -153,6 +153,8 @@ bool command_read(struct task *t, struct session *s, struct command *cmd, struct
 void command_statement(const struct session *s, struct command *cmd, struct bytes text);
 /* The client's bytes are no such command: the server's words. */
 bool malformed_command(const struct session *s, struct fault *why);
+/* Find out once more what it means, now that it is known how the servers read it. */
+void command_read_again(struct session *s, struct command *cmd);
 /* Forget the command's bytes; reads and throws away what had not come yet.  Parks. */
 bool command_drop(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 
@@ -393,6 +395,15 @@ bool log_in(struct task *t, struct session *s);
 bool access_denied(const struct session *s, struct bytes user, bool with_password, struct fault *why);
 bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 bool reset_connection(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+
+/* ---- begin.c: the state that a session begins in -------------------------------------------- */
+
+enum beginning { AT_LOGIN, AT_CHANGE_USER, AT_RESET };
+/* Forget what the session's statements have changed. */
+void begin_state(struct session *s, unsigned collation, const struct group_state *g, enum beginning when);
+/* Do the servers take a login with that collation?  They look at this before the password.  False in
+ * their words. */
+bool begin_accepts(unsigned collation, const struct group_state *g, struct fault *why);
 
 /* ---- idle.c: how long a client may say nothing ------------------------------------------- */
 

@@ -175,43 +175,7 @@ static bool check_in_file(struct talk *k, const struct claim *r, const struct co
     return done;
 }
 
-/* ---- the state a session begins in ----------------------------------------------------------- */
-
-/* The collation that a server takes a login's for.  MariaDB reads what was the default of its
- * character set before 11.5 as "the default", which a variable names since then. */
-static unsigned login_collation(unsigned collation, unsigned usual, const struct group_state *g)
-{
-    if (g == NULL || g->version[0] == '\0')
-        return collation != 0 ? collation : usual;
-    if (collation == UTF8MB3_GENERAL && g->utf8mb3_collation != 0)
-        return g->utf8mb3_collation;
-    if (collation == UTF8MB4_GENERAL && g->utf8mb4_collation != 0)
-        return g->utf8mb4_collation;
-    return collation_known(collation, g->is_mariadb, g->version_number) ? collation : usual;
-}
-
-/* In the words of the servers, which look at this before the password. */
-static bool accept_charset(unsigned collation, const struct group_state *g, struct fault *why)
-{
-    const struct collation *c = collation_by_id(collation);
-    if (c == NULL || charset_is_for_clients(c->charset) || g == NULL ||
-        !collation_known(collation, g->is_mariadb, g->version_number))
-        return true;
-    return fault_set(why, BLAME_POLICY, ER_WRONG_VALUE_FOR_VAR,
-                     "Variable 'character_set_client' can't be set to the value of '%s'", c->charset);
-}
-
-static void begin_state(struct session *s, unsigned collation, const struct group_state *g)
-{
-    unsigned usual = g != NULL && g->collation != 0 ? g->collation : UTF8MB4_GENERAL;
-    s->collation = (uint16_t)login_collation(collation, usual, g);
-    s->status = STATUS_AUTOCOMMIT;
-    s->insert_id = 0;
-    s->has_new_id = s->says_own_id = s->explicit_transaction = false;
-    s->mode = (struct lexer_mode){ .is_mariadb = g != NULL && g->is_mariadb,
-                                   .version = g != NULL ? g->version_number : 0 };
-    session_set_state(s, state_at_login(s->collation, usual));
-}
+/* ---- the schema -------------------------------------------------------------------------------- */
 
 /* The server says whether there is such a schema and whether the account may use it: now, whoever
  * was in it on that connection before. */
@@ -300,9 +264,9 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     const struct user_config *u = options_for(s, r->user);
     unsigned group = session_group_index(s, u != NULL ? u : &nobody);
     const struct group_state *g = group_state_of(s, group, topology);
-    if (!accept_charset(r->collation, g, why))
+    if (!begin_accepts(r->collation, g, why))
         return false;
-    begin_state(s, r->collation, g);
+    begin_state(s, r->collation, g, r->offer.is_change ? AT_CHANGE_USER : AT_LOGIN);
     session_address(s, &from);
     comer_init(&comer, s->home->shared, &s->config->settings, &from, r->user);
     if (!identify(k, r, &comer, u, &account, why))
@@ -476,7 +440,7 @@ static void go_on_as_before(struct session *s, struct former *former,
 {
     uint16_t asked = s->collation;
     former_return(s, former);
-    begin_state(s, 0, session_group(s, topology));
+    begin_state(s, 0, session_group(s, topology), AT_CHANGE_USER);
     session_set_state(s, state_changed(s->state, &former->state->schema, NULL, 0));
     state_drop(former->state);
     s->collation = asked;
@@ -536,7 +500,7 @@ bool reset_connection(struct task *t, struct session *s, struct command *cmd, st
     bool is_bound = (s->pins & PIN_ACCOUNT) != 0;
     bool ok = forget_everything(t, s, PIN_ACCOUNT, why);
     cmd->ends_session = is_bound && s->lease == NULL;
-    begin_state(s, s->collation, session_group(s, topology));
+    begin_state(s, s->collation, session_group(s, topology), AT_RESET);
     session_set_state(s, state_changed(s->state, &schema, NULL, 0));
     topology_drop(topology);
     return ok && answer_reset_ok(t, s, why);

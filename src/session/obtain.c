@@ -93,8 +93,22 @@ static struct server *choose(const struct session *s, const struct topology *top
                          attempt->avoid, attempt->n_avoid, why);
 }
 
+/* Where nobody could ask the servers before, a session learns only here how they read its texts. */
+static void adopt_mode(struct session *s, const struct backend *be)
+{
+    struct state_var mode = { .name = BYTES_LITERAL("sql_mode") };
+    if (!s->mode.quotes_unknown || be->fresh == NULL || state_value(s->state, mode.name).data != NULL)
+        return;
+    mode.value = state_value(be->fresh, mode.name);
+    if (mode.value.data == NULL)
+        return;
+    session_set_state(s, state_changed(s->state, NULL, &mode, 1));
+    s->reads_anew = true;
+}
+
 void lease_hold(struct session *s, struct backend *be)
 {
+    adopt_mode(s, be);
     if (be->insert_id_of != s->id)
         be->insert_id_of = 0;
     s->lease = be;

@@ -20,8 +20,11 @@ bool carry_out(struct task *t, struct session *s, struct command *cmd, const str
 {
     struct attempt attempt = { .n_avoid = 0 };
     do {
-        if (!wait_while_paused(t, s, &out->why) ||
-            !obtain(t, s, cmd, plan, &attempt, out) || !align(t, s, cmd, plan, &out->why))
+        if (!wait_while_paused(t, s, &out->why) || !obtain(t, s, cmd, plan, &attempt, out))
+            continue;
+        if (s->reads_anew)
+            command_read_again(s, cmd);
+        if (!align(t, s, cmd, plan, &out->why))
             continue;
         if (!command_ready(t, s, cmd, &out->why))
             continue;

@@ -132,6 +132,7 @@ struct session {
     bool is_waiting : 1;          /* for a backend                                         */
     bool is_killed : 1;           /* ends without a word                                   */
     bool is_interrupted : 1;      /* its task is cancelled, but only for this command       */
+    bool reads_anew : 1;          /* `mode` has changed since its command was read         */
     bool says_own_id : 1;         /* the client has set pseudo_thread_id: own_id.c         */
     bool in_tunnel : 1;           /* see tunnel.c                                         */
     bool tracking_unseen : 1;     /* see tracking_changed_unseen()                         */

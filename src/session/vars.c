@@ -16,9 +16,12 @@ void session_set_state(struct session *s, struct state *state)
     state_drop(s->state);
     s->state = state;
     struct bytes modes = state_value(state, BYTES_LITERAL("sql_mode"));
+    bool is_told = (s->pins & (PIN_TRACKING | PIN_UNTRACKED)) == 0;
     if (modes.data != NULL)
         mode_take(&s->mode, modes);
-    s->mode.charset = lexer_charset(state_value(state, BYTES_LITERAL("character_set_client")));
+    s->mode.quotes_unknown = modes.data == NULL || !is_told;
+    struct bytes charset = state_value(state, BYTES_LITERAL("character_set_client"));
+    s->mode.charset = is_told ? lexer_charset(charset) : LEXER_UNKNOWN;
 }
 
 /* Variables whose value says nothing about the session's state: they follow from something else
@@ -179,10 +182,13 @@ static void learn_status(struct session *s, const struct ok *ok)
         session_pin(s, s->pins | PIN_TRANSACTION);
     else if (told_by_flags || (ok->track.len == 0 && (ok->status & STATUS_AUTOCOMMIT) != 0))
         session_pin(s, s->pins & ~PIN_TRANSACTION);
-    if (state_value(s->state, BYTES_LITERAL("sql_mode")).data == NULL) {
+    if (s->mode.quotes_unknown || told_by_flags) {
         s->mode.no_backslash_escapes = (ok->status & STATUS_NO_BACKSLASH_ESCAPES) != 0;
         s->mode.ansi_quotes = s->lease->is_mariadb && (ok->status & STATUS_ANSI_QUOTES) != 0;
+        s->mode.quotes_unknown = !s->lease->is_mariadb;
     }
+    if (told_by_flags)
+        s->mode.charset = LEXER_UNKNOWN;
 }
 
 /* In the sandbox MySQL lets only the change of the password pass, MariaDB some others too. */
