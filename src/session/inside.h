@@ -273,6 +273,8 @@ void learn_effects(struct session *s, const struct command *cmd);
 /* Variables of the session were looked up: as if the server had reported them. */
 void learn_variables(struct session *s, const struct command *cmd, const struct state_var *vars,
                      unsigned n);
+/* A statement that could not be read for certain has run: what it left behind is nobody else's. */
+void learn_doubt(struct session *s, const struct command *cmd);
 bool variable_cannot_be_replayed(struct bytes name);
 /* Set the session's state (takes over the reference) and what follows from it. */
 void session_set_state(struct session *s, struct state *state);

@@ -36,6 +36,7 @@ static const struct {
     { PIN_UNTRACKED, "server without trackers" },
     { PIN_LONG_TEXT, "statement too long to read" },
     { PIN_INSTANCE_LOCK, "instance lock" },
+    { PIN_DOUBT, "statement not read for certain" },
     { PIN_ACCOUNT, "account whose password is not known" },
     { PIN_CURSOR, "open cursor" },
     { PIN_LONG_DATA, "long data" },

@@ -79,6 +79,7 @@ enum session_phase {
 #define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
 #define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */
 #define PIN_INSTANCE_LOCK 0x00400000u
+#define PIN_DOUBT 0x10000000u          /* a statement that could not be read for certain   */
 #define PIN_ACCOUNT 0x00800000u        /* its password is not known: there is no other connection
                                           for it; lasts until the session ends              */
 /* These end with the prepared statement that caused them. */

@@ -218,6 +218,8 @@ void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
     if (s->lease->sandbox == SANDBOX_IN)
         leave_sandbox(s, cmd);
     learn_status(s, ok);
+    if (cmd->st.is_broken)
+        learn_doubt(s, cmd);
     note_insert_id(s, ok->insert_id);
     if (ok->track.len == 0)
         return;
@@ -266,4 +268,10 @@ void learn_effects(struct session *s, const struct command *cmd)
         pins |= PIN_REPLICATION;
     if (pins != s->pins)
         session_pin(s, pins);
+}
+
+void learn_doubt(struct session *s, const struct command *cmd)
+{
+    if (cmd->code != COM_STMT_PREPARE)
+        session_pin(s, s->pins | PIN_DOUBT);
 }
