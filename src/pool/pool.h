@@ -202,7 +202,7 @@ struct backend {
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */
-    enum owed owed[5];
+    enum owed owed[6];
     uint64_t opened_us, idle_since_us;
     uint64_t expires_us;          /* age limit with its jitter; 0 = none                  */
     uint64_t commands;

@@ -11,6 +11,20 @@
  */
 #include "session/inside.h"
 
+bool name_is_ascii(struct bytes name)
+{
+    uint8_t all = 0;
+    for (size_t i = 0; i < name.len; i++)
+        all |= name.data[i];
+    return all < 0x80;
+}
+
+bool state_is_utf8(const struct state *state)
+{
+    struct bytes charset = state_value(state, BYTES_LITERAL("character_set_client"));
+    return charset.len >= 4 && memcmp(charset.data, "utf8", 4) == 0;
+}
+
 void give_insert_id(const struct session *s, struct backend *be)
 {
     be->insert_id_of = s->id;
@@ -44,6 +58,12 @@ static bool leaves_schema(const struct backend *be, const struct command *cmd)
            (cmd->st.effects & EFFECT_MULTI) == 0;
 }
 
+static void adopt(struct backend *be, struct state *state)
+{
+    state_drop(be->state);
+    be->state = state_take(state);
+}
+
 /* Has the lease report the GTIDs that the session asked for. */
 static void align_gtids(struct session *s)
 {
@@ -60,6 +80,18 @@ static void align_gtids(struct session *s)
     owe(be, OWED_SET);
 }
 
+/* Servers report names of schemas in UTF-8, and take them in the client's character set. */
+static void write_utf8(struct backend *be)
+{
+    static const struct state_var utf8 = { BYTES_LITERAL("character_set_client"),
+                                           BYTES_LITERAL("utf8mb4") };
+    struct state *state = state_changed(be->state, NULL, &utf8, 1);
+    backend_write(be, COM_QUERY, BYTES_LITERAL("SET @@session.character_set_client=utf8mb4"));
+    owe(be, OWED_SET);
+    adopt(be, state);
+    state_drop(state);
+}
+
 /* Write what leads from the backend's state to `wanted`; false if it can't be reached. */
 static bool write_restore(struct backend *be, struct state *wanted, bool enters, const uint64_t *insert_id)
 {
@@ -68,6 +100,8 @@ static bool write_restore(struct backend *be, struct state *wanted, bool enters,
         return false;
     /* The schema first: with it come its character set and collation. */
     if (enters || !bytes_equal(be->state->schema, wanted->schema)) {
+        if (!name_is_ascii(wanted->schema) && !state_is_utf8(be->state))
+            write_utf8(be);
         backend_write(be, COM_INIT_DB, wanted->schema);
         be->schema_is_old = false;
         owe(be, OWED_SCHEMA);
@@ -79,12 +113,6 @@ static bool write_restore(struct backend *be, struct state *wanted, bool enters,
     }
     buf_release(&sql);
     return true;
-}
-
-static void adopt(struct backend *be, struct state *state)
-{
-    state_drop(be->state);
-    be->state = state_take(state);
 }
 
 bool align_settle(struct task *t, struct session *s, struct fault *why)

@@ -193,6 +193,10 @@ void let_go(struct session *s, enum put how);
  * command only reads; otherwise the server's consent is awaited. */
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
            struct fault *why);
+/* A schema's name means the same in every character set that a client can have. */
+bool name_is_ascii(struct bytes name);
+/* Texts that come in this state are in UTF-8. */
+bool state_is_utf8(const struct state *state);
 /* The backend's LAST_INSERT_ID() is now the session's. */
 void give_insert_id(const struct session *s, struct backend *be);
 /* Read the server's consent, if any is owed. */

@@ -177,6 +177,26 @@ static bool check_in_file(struct talk *k, const struct claim *r, const struct co
 
 /* ---- the schema -------------------------------------------------------------------------------- */
 
+/* Its name came in the client's character set.  From here on it is known as servers report it. */
+static bool learn_schema(struct task *t, struct session *s, struct bytes schema, struct fault *why)
+{
+    struct backend *be = s->lease;
+    struct ok ok;
+    struct track_walk walk;
+    struct track track;
+    if (!align_settle(t, s, why) ||
+        !backend_ask_ok(t, be, COM_INIT_DB, schema, &ok, stall_deadline(t), why))
+        return false;
+    track_begin(&walk, ok.track);
+    while (track_next(&walk, &track))
+        if (track.type == TRACK_SCHEMA)
+            schema = track.value;
+    session_set_state(s, state_changed(s->state, &schema, NULL, 0));
+    state_drop(be->state);
+    be->state = state_take(s->state);
+    return true;
+}
+
 /* The server says whether there is such a schema and whether the account may use it: now, whoever
  * was in it on that connection before. */
 static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
@@ -188,13 +208,17 @@ static bool enter_schema(struct talk *k, struct bytes schema, struct fault *why)
     if (schema.len == 0)
         return true;
     cmd.st.reads_only = false;
-    session_set_state(s, state_changed(s->state, &schema, NULL, 0));
+    bool is_named_in_utf8 = name_is_ascii(schema) || state_is_utf8(s->state);
+    if (is_named_in_utf8)
+        session_set_state(s, state_changed(s->state, &schema, NULL, 0));
     struct outcome out = { .by = SERVED_HERE };
     bool ok = obtain(k->t, s, &cmd, &plan, &attempt, &out);
     if (ok) {
-        s->lease->schema_is_old = true;
+        s->lease->schema_is_old = is_named_in_utf8;
         ok = align(k->t, s, &cmd, &plan, &out.why);
     }
+    if (ok && !is_named_in_utf8)
+        ok = learn_schema(k->t, s, schema, &out.why);
     if (!ok)
         *why = out.why;
     if (s->lease != NULL && ((s->pins & (PIN_ACCOUNT | PIN_EXPIRED)) == 0 || !ok))
