@@ -113,6 +113,16 @@ bool charset_is_for_clients(const char *charset)
            strncmp(charset, "utf32", 5) != 0;
 }
 
+size_t charset_width(struct bytes charset)
+{
+    if (bytes_equal(charset, BYTES_LITERAL("utf32")))
+        return 4;
+    bool is_wide = bytes_equal(charset, BYTES_LITERAL("ucs2")) ||
+                   bytes_equal(charset, BYTES_LITERAL("utf16")) ||
+                   bytes_equal(charset, BYTES_LITERAL("utf16le"));
+    return is_wide ? 2 : 1;
+}
+
 /* MySQL's collations of UCA 9.0 came to MariaDB with 11.4.5, and only some of them. */
 bool collation_known(unsigned id, bool is_mariadb, uint32_t version)
 {

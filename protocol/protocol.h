@@ -658,6 +658,8 @@ bool collation_known(unsigned id, bool is_mariadb, uint32_t version);
 /* Can a client's text be in it?  Not with two or four bytes to each character: servers refuse a login with
  * such a collation. */
 bool charset_is_for_clients(const char *charset);
+/* Bytes that an ASCII character has in it. */
+size_t charset_width(struct bytes charset);
 
 /* ---- sqlstate.c --------------------------------------------------------------------------- */
 

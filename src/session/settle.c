@@ -22,6 +22,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+/* In the character set that the client wants its results in.  What a server said is. */
+static struct bytes in_charset(const struct session *s, const struct fault *why, struct buf *wide)
+{
+    struct bytes text = bytes_str(why->text), charset = BYTES_NONE;
+    if (s->state != NULL && why->blame != BLAME_QUERY)
+        charset = state_value(s->state, BYTES_LITERAL("character_set_results"));
+    size_t width = charset_width(charset);
+    bool is_little = bytes_equal(charset, BYTES_LITERAL("utf16le"));
+    for (size_t i = 0; width > 1 && i < text.len; i++)
+        for (size_t at = 0; at < width; at++)
+            buf_add_u8(wide, at == (is_little ? 0 : width - 1) ? text.data[i] : 0);
+    return width > 1 ? buf_bytes(wide) : text;
+}
+
 bool tell_error(struct task *t, struct session *s, const struct fault *why, uint8_t seq,
                 struct fault *broken)
 {
@@ -30,7 +44,9 @@ bool tell_error(struct task *t, struct session *s, const struct fault *why, uint
                     : why->blame == BLAME_TIME   ? ER_QUERY_INTERRUPTED
                                                  : ER_UNKNOWN_ERROR;
     const char *sqlstate = why->sqlstate[0] != '\0' ? why->sqlstate : sqlstate_of(code);
-    err_write(&s->client.out, &seq, code, sqlstate, bytes_str(why->text), s->caps);
+    struct buf wide = { 0 };
+    err_write(&s->client.out, &seq, code, sqlstate, in_charset(s, why, &wide), s->caps);
+    buf_release(&wide);
     return stream_flush(t, &s->client, 0, broken);
 }
 
