@@ -110,7 +110,7 @@ const struct collation *collation_by_name(struct bytes name)
 bool charset_is_for_clients(const char *charset)
 {
     return strncmp(charset, "ucs2", 4) != 0 && strncmp(charset, "utf16", 5) != 0 &&
-           strncmp(charset, "utf32", 5) != 0;
+           strncmp(charset, "utf32", 5) != 0 && strcmp(charset, "filename") != 0;
 }
 
 size_t charset_width(struct bytes charset)

@@ -24,12 +24,17 @@ static unsigned login_collation(unsigned collation, unsigned usual, const struct
 
 bool begin_accepts(unsigned collation, const struct group_state *g, struct fault *why)
 {
+    enum { FILENAME = 17 };       /* MariaDB knows it by its number, too */
     const struct collation *c = collation_by_id(collation);
-    if (c == NULL || charset_is_for_clients(c->charset) || g == NULL ||
-        !collation_known(collation, g->is_mariadb, g->version_number))
+    const char *charset = "";
+    if (g != NULL && collation_known(collation, g->is_mariadb, g->version_number))
+        charset = c->charset;
+    else if (g != NULL && g->is_mariadb && collation == FILENAME)
+        charset = "filename";
+    if (charset_is_for_clients(charset))
         return true;
     return fault_set(why, BLAME_POLICY, ER_WRONG_VALUE_FOR_VAR,
-                     "Variable 'character_set_client' can't be set to the value of '%s'", c->charset);
+                     "Variable 'character_set_client' can't be set to the value of '%s'", charset);
 }
 
 /* Servers list the modes in a certain order: three may come before this one.  There is room. */
