@@ -263,6 +263,15 @@ static void ask_usual(struct backend *be)
     buf_release(&sql);
 }
 
+/* init_connect failed: the server says so to the first command, and closes.  True if it is something
+ * else. */
+static bool is_refusal(struct fault *why)
+{
+    if (why->code == ER_NEW_ABORTING_CONNECTION)
+        why->blame = BLAME_POLICY; /* no other server's matter */
+    return why->blame == BLAME_QUERY;
+}
+
 /* `mode`: data NULL if it can't be said. */
 static bool read_usual(struct task *t, struct backend *be, struct bytes *mode, double deadline,
                        struct fault *why)
@@ -271,7 +280,7 @@ static bool read_usual(struct task *t, struct backend *be, struct bytes *mode, d
     unsigned n = tracking_count(be->is_mariadb);
     struct ask_rows rows = { .values = values, .n_columns = n + 1, .max_rows = 1 };
     bool ok = backend_read_rows(t, be, &rows, deadline, why);
-    if (!ok && why->blame != BLAME_QUERY)
+    if (!ok && !is_refusal(why))
         return false;
     bool is_known = ok && rows.n_rows == 1;
     *mode = values[n];
@@ -359,6 +368,15 @@ bool backend_track(struct task *t, struct backend *be, double deadline, struct f
     be->reports_as_asked = false;
     be->gtids = be->usual != NULL ? be->usual->gtids : TRACK_NO_GTIDS;
     return ok && hide_redirection(t, be, deadline, why);
+}
+
+/* What the server runs at each login is for the clients' sessions: session/init_connect.c. */
+static bool undo_init_connect(struct task *t, struct backend *be, double deadline, struct fault *why)
+{
+    if (!atomic_load_explicit(&be->server->has_init_connect, memory_order_relaxed))
+        return true;
+    bool ok = backend_ask(t, be, COM_RESET_CONNECTION, BYTES_NONE, deadline, why);
+    return ok || (is_refusal(why) && why->code == ER_MUST_CHANGE_PASSWORD);
 }
 
 static void set_expiry(struct backend *be, const struct settings *limits)
@@ -468,7 +486,7 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
     if (!introduce(t, be, deadline, why) || !log_in(t, be, relay, &entries, deadline, why))
         return give_up(t, be, why);
     begin_compression(be);
-    if (!backend_track(t, be, deadline, why))
+    if (!undo_init_connect(t, be, deadline, why) || !backend_track(t, be, deadline, why))
         return give_up(t, be, why);
     welcome_note(p->pools, be->server, be->usual, entries);
     count(w, backends_opened);

@@ -378,6 +378,11 @@ struct session *id_find(const struct sessions *ss, uint32_t id);
 bool id_is_ours(uint64_t id);
 struct worker *id_worker(const struct sessions *ss, uint32_t id);
 
+/* ---- init_connect.c ----------------------------------------------------------------------------- */
+
+/* Run the servers' init_connect for a session that has just logged in.  Parks. */
+bool init_connect_run(struct task *t, struct session *s, const struct group_state *g, struct fault *why);
+
 /* ---- own_id.c: CONNECTION_ID() is what the greeting said ------------------------------------ */
 
 /* Have a text that asks for the id of its connection ask for the client's. */

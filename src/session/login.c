@@ -306,6 +306,7 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
     return enter_schema(k, schema, why) &&
+           (r->offer.is_change || init_connect_run(k->t, s, g, why)) &&
            welcome(k, g != NULL && g->is_mariadb, r->offer.is_change, why);
 }
 

@@ -1,5 +1,7 @@
 """Character sets, collations and sql_mode: what a client sees, and how its texts are read."""
 
+import re
+
 import pytest
 
 from processes import wait_until
@@ -394,3 +396,98 @@ def test_a_schema_may_have_any_name(place, charset, collation, name):
             Client(port, *APP, charset=collation, db=Encoded(name) and type("E", (str,), {
                 "encode": lambda self, *_: raw + b"x"})(""))
         assert caught.value.code == 1049
+
+
+# ---- init_connect ------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def init_connect(place):
+    """init_connect(text): on all servers, and until Volvox knows."""
+    privilege = "connection admin" if place.family == "mariadb" else "connection_admin"
+    servers = place.cluster.servers
+    place.primary.query(f"grant {privilege} on *.* to monitor@'%'")
+    place.cluster.sync()
+
+    def set_to(text, more=""):
+        """`more` where something can be written."""
+        for server in servers:
+            quoted = (text + more if server is place.primary else text).replace("'", "''")
+            server.query(f"set global init_connect = '{quoted}'")
+
+    yield set_to, privilege
+    set_to("")
+    place.primary.query(f"revoke {privilege} on *.* from monitor@'%'")
+    if place.volvox:
+        def is_gone():
+            with place.client() as c:
+                return c.query("select @@time_zone").value() == b"SYSTEM" and c.query("select @begun").value() is None
+        wait_until(is_gone, 10, "it is gone again")
+
+
+def test_init_connect_runs_once_for_each_session(place, init_connect, start_volvox):
+    set_to, privilege = init_connect
+    place.primary.query("create table if not exists test.begun (who varchar(100), id bigint)")
+    place.primary.query("delete from test.begun")
+    for sql in ("drop user if exists exempt", "create user exempt@'%' identified by 'exempt-secret'",
+                f"grant {privilege}, select on *.* to exempt@'%'" if place.family == "mariadb"
+                else "grant select on *.* to exempt@'%'"):
+        place.primary.query(sql)
+    if place.family == "mysql":
+        place.primary.query(f"grant {privilege} on *.* to exempt@'%'")
+    place.cluster.sync()
+    exempt = ("exempt", "exempt-secret")
+    set_to("set time_zone = '+03:00', names latin1, sql_mode = 'ANSI_QUOTES'; set @begun = 5",
+           "; insert into test.begun values (user(), connection_id())")
+    volvox = start_volvox(settings_for(place.cluster, users=(APP, exempt)))
+    look = VARIABLES + ", @@time_zone, @begun"
+    place.primary.query("delete from test.begun")
+    for _ in range(3):
+        with Client(volvox.port, *APP) as ours, place.direct() as direct:
+            place.primary.query("delete from test.begun where id < 1 << 30")     # by connections of the pool
+            for where in ("/* volvox: primary */ ", ""):
+                assert ours.query(where + look).rows == direct.query(look).rows
+            assert ours.query('select "id" from shop.items where id = 1 for update').value() == b"1"
+            for c in (ours, direct):
+                c.simple(COM_RESET)
+            assert ours.query(look).rows == direct.query(look).rows
+            mine = ours.greeting.thread_id
+        assert place.primary.query(f"select count(*) from test.begun where id = {mine}") == [(1,)]
+    with Client(volvox.port, *exempt) as ours, Client(place.primary.port, *exempt) as direct:
+        assert ours.query(look).rows == direct.query(look).rows
+
+
+def test_an_init_connect_may_choose_what_is_reported(place, init_connect, start_volvox):
+    """Its choice is the client's, and hides nothing from Volvox."""
+    set_to, _ = init_connect
+    set_to("set session_track_system_variables = 'time_zone', time_zone = '+03:00'")
+    volvox = start_volvox(settings_for(place.cluster, users=(APP,)))
+    with Client(volvox.port, *APP) as ours, place.direct() as direct:
+        for c in (ours, direct):
+            c.query("do 1")             # MySQL reports here what init_connect has set
+        for sql in ("set sql_mode = 'ANSI_QUOTES'", "set time_zone = '+04:00'", "set names latin1"):
+            assert ours.query(sql).track == direct.query(sql).track
+        look = VARIABLES + ", @@time_zone, @@session_track_system_variables"
+        for where in ("", "/* volvox: primary */ ", ""):
+            assert ours.query(where + look).rows == direct.query(look).rows
+    with Client(volvox.port, *APP) as other:
+        assert other.query("select @@sql_mode <> 'ANSI_QUOTES', @@time_zone").rows == [[b"1", b"+03:00"]]
+
+
+def test_an_init_connect_that_fails_ends_the_login(place, init_connect, start_volvox):
+    set_to, _ = init_connect
+    volvox = start_volvox(settings_for(place.cluster, users=(APP,)))
+    set_to("select * from test.there_is_none")
+
+    def fails(port):
+        try:
+            with Client(port, *APP) as c:
+                c.query("select 1")
+                return False
+        except ServerError as e:
+            return e.code, e.state, re.sub(r"connection \d+", "connection N", e.message)
+
+    wait_until(lambda: fails(volvox.port), 10, "it fails")
+    assert fails(volvox.port) == fails(place.primary.port)
+    assert fails(volvox.port)[:2] == (1184, "08S01")
+    set_to("")
+    wait_until(lambda: not fails(volvox.port), 10, "clients may come again")

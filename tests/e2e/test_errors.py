@@ -97,6 +97,7 @@ ELSEWHERE = {
     "Invalid zstd compression level":
         "test_compression.py::test_the_level_of_zstd_is_checked_as_mysql_does",
     "Connections using insecure transport": "test_tls.py::test_a_listener_that_requires_tls_refuses_as_servers_do",
+    "Aborted connection": "test_charsets.py::test_an_init_connect_that_fails_ends_the_login",
     "Operation KILL USER failed for": "test_kill.py::test_kill_user_asks_the_server_who_may",
     "This command is not supported in the prepared statement protocol yet":
         "test_dialects.py::test_a_client_that_did_not_ask_for_bulk_has_none",
