@@ -6,6 +6,8 @@ import pytest
 from volvox import settings_for
 from wire import BASE, COM_RESET, MODERN, Client, ServerError
 
+pytestmark = pytest.mark.all_kinds
+
 # What a client may ask; the answer is what the server gives directly, but for the number.
 QUESTIONS = [
     "select connection_id()",
@@ -159,7 +161,8 @@ def test_who_may_set_it_reads_what_was_set(place, start_volvox):
     setter = ("setter", "setter-secret")
     place.primary.query("drop user if exists setter")
     place.primary.query("create user setter@'%' identified by 'setter-secret'")
-    place.primary.query("grant super on *.* to setter@'%'")
+    privileges = "super" if place.family == "mysql" else "super, binlog replay"
+    place.primary.query(f"grant {privileges} on *.* to setter@'%'")
     place.cluster.sync()
     volvox = start_volvox(settings_for(place.cluster, users=(setter,)))
     with Client(volvox.port, *setter) as c:
