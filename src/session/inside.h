@@ -293,6 +293,9 @@ enum clarity {
 };
 /* Does a report of this variable leave something open?  Then s->unclear says what. */
 enum clarity note_unclear(struct session *s, const struct command *cmd, struct bytes name);
+/* MySQL warns of SET NAMES utf8, and a question would take that away; the answer is known, the character
+ * set's default.  True if that was it. */
+bool learn_without_asking(struct session *s, const struct command *cmd, const struct outcome *out);
 /* Ask the lease's server what s->unclear says.  Parks. */
 bool learn_unclear(struct task *t, struct session *s, struct fault *why);
 /* ---- tell.c: what the client hears of changes ------------------------------------------------- */

@@ -337,6 +337,8 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool wants_id =
         ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts)) &&
         !has_warnings_to_lose(s, out);
+    if (s->unclear != 0)
+        learn_without_asking(s, cmd, out);
     s->counts_lost = s->unclear != 0 || (wants_id && s->has_new_id);
     if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
         note_any_insert_id(s);

@@ -17,6 +17,8 @@
  */
 #include "session/inside.h"
 
+#include <ctype.h>
+
 /* Differs from what others have: its value, else NULL. */
 #define FLAG(name) \
     "IF(@@session." name "<=>@@global." name ",NULL,IF(@@session." name ",'ON','OFF'))"
@@ -60,13 +62,15 @@ static const struct asked server_charset[] = {
     { "collation_server", VALUE("collation_server") },
 };
 
+enum { CHARSET };                 /* the first group */
+
 static const struct group {
     const struct asked *asked;
     unsigned n;
     bool everywhere;              /* else only on servers that report vaguely             */
     const char *also[4];          /* names it may be reported by besides                  */
 } groups[] = {
-    { charset, ARRAY_LEN(charset), true, { "character_set_results", NULL } },
+    [CHARSET] = { charset, ARRAY_LEN(charset), true, { "character_set_results", NULL } },
     { flags, ARRAY_LEN(flags), false, { "autocommit", NULL } },
     { slow_log, ARRAY_LEN(slow_log), false,
       { "log_slow_admin_statements", "log_slow_slave_statements", "log_queries_not_using_indexes", NULL } },
@@ -133,6 +137,55 @@ static const struct collation *results_collation(const struct session *s, uint16
                : NULL;
 }
 
+/* The session's state and its backend's. */
+static void take_variables(struct session *s, const struct state_var *vars, unsigned n)
+{
+    session_set_state(s, state_changed(s->state, NULL, vars, n));
+    state_drop(s->lease->state);
+    s->lease->state = state_take(s->state);
+}
+
+static bool takes_word(struct bytes *text, const char *word)
+{
+    size_t n = strlen(word);
+    while (text->len > 0 && isspace(text->data[0]))
+        *text = bytes_skip(*text, 1);
+    if (text->len <= n || !bytes_equal_nocase(bytes_of(text->data, n), bytes_str(word)) ||
+        !isspace(text->data[n]))
+        return false;
+    *text = bytes_skip(*text, n);
+    return true;
+}
+
+/* SET NAMES and one word. */
+static bool is_bare_set_names(struct bytes text)
+{
+    if (!takes_word(&text, "SET") || !takes_word(&text, "NAMES"))
+        return false;
+    while (text.len > 0 && isspace(text.data[0]))
+        text = bytes_skip(text, 1);
+    while (text.len > 0 && (isalnum(text.data[0]) || text.data[0] == '\'' || text.data[0] == '"'))
+        text = bytes_skip(text, 1);
+    return text.len == 0;
+}
+
+bool learn_without_asking(struct session *s, const struct command *cmd, const struct outcome *out)
+{
+    struct bytes now = state_value(s->state, BYTES_LITERAL("character_set_connection"));
+    struct bytes usual = BYTES_LITERAL("utf8mb3_general_ci");
+    bool has_text = cmd->code == COM_QUERY && cmd->whole && !out->drained;
+    if (s->lease->is_mariadb || out->warnings == 0 || !has_text || s->unclear != 1u << CHARSET ||
+        !bytes_equal(now, BYTES_LITERAL("utf8mb3")) || !is_bare_set_names(command_text(cmd)))
+        return false;
+    const struct state_var vars[] = {
+        { BYTES_LITERAL("collation_connection"), usual },
+        { BYTES_LITERAL(COLLATION_RESULTS), usual },
+    };
+    s->unclear = 0;
+    take_variables(s, vars, ARRAY_LEN(vars));
+    return true;
+}
+
 bool learn_unclear(struct task *t, struct session *s, struct fault *why)
 {
     const struct asked *asked[ASKED_MAX];
@@ -158,8 +211,6 @@ bool learn_unclear(struct task *t, struct session *s, struct fault *why)
         else
             vars[known++] = (struct state_var){ name, row[i] };
     }
-    session_set_state(s, state_changed(s->state, NULL, vars, known));
-    state_drop(s->lease->state);
-    s->lease->state = state_take(s->state);
+    take_variables(s, vars, known);
     return true;
 }

@@ -167,6 +167,17 @@ def test_looking_up_an_insert_id_takes_no_warnings_away(place, asked):
     assert both(place, talk, db="shop")[-1]
 
 
+@pytest.mark.parametrize("sql", ["set names utf8", " SET NAMES 'utf8mb3'", "set character_set_client = utf8mb3"])
+def test_the_warning_of_an_old_character_set_can_be_read(place, sql):
+    """MySQL warns of it; Volvox needs the collation that comes with it, and does not ask then."""
+    def talk(c):
+        c.query("set names latin1 collate latin1_bin")
+        seen = [outcome(c.query, sql), outcome(c.query, "show warnings")]
+        return seen + [outcome(c.query, "select @@collation_connection, @@character_set_connection from items")]
+
+    both(place, talk, db="shop")
+
+
 def test_what_volvox_sets_itself_leaves_no_warnings(place, start_volvox):
     """MariaDB 11 warns of names that Volvox uses, MySQL of values that a session has set; MariaDB keeps
     warnings across statements without a table."""
