@@ -338,3 +338,50 @@ def test_a_session_is_as_directly_whoever_used_its_connections(place, name, how)
     run = as_prepared if how == "prepared" else Client.query
     theirs = play(place.primary.port, SESSIONS[name], run)
     assert play(place.port, SESSIONS[name], run) == theirs
+
+
+KEEPER = ("keeper", "keeper-secret")
+# The lock, what it keeps others from, how it ends.
+WHOLE_SERVER = {
+    "mariadb": [("flush tables with read lock", "insert into shop.items (id) values (900)", "unlock tables"),
+                ("backup lock shop.items", "alter table shop.items comment = 'x'", "backup unlock")],
+    "mysql": [("flush tables with read lock", "insert into shop.items (id) values (900)", "unlock tables"),
+              ("lock instance for backup", "create table test.kept_out (a int)", "unlock instance")],
+}
+
+
+@pytest.fixture
+def keeper(place, start_volvox):
+    """The port of a Volvox that knows an account with all privileges, and a role."""
+    for sql in (f"create user {KEEPER[0]} identified by '{KEEPER[1]}'", f"grant all on *.* to {KEEPER[0]}",
+                "create role points_role", f"grant points_role to {KEEPER[0]}"):
+        place.primary.query(sql)
+    place.cluster.sync()
+    yield start_volvox(settings_for(place.cluster, users=(APP, KEEPER), workers=1)).port
+    place.primary.query("drop role points_role")
+    place.primary.query(f"drop user {KEEPER[0]}")
+
+
+def test_locks_of_the_whole_server_stay_with_their_session(place, keeper):
+    with Client(keeper, *KEEPER) as c, Client(keeper, *KEEPER) as other, place.direct() as writer:
+        writer.query("set lock_wait_timeout = 1")
+        for lock, kept_out, unlock in WHOLE_SERVER[place.family]:
+            c.query(lock)
+            for client in (other, c, other):
+                assert client.query("select 1").value() == b"1"
+            assert outcome(writer.query, kept_out)[0] == 1205
+            c.query(unlock)
+            assert outcome(writer.query, kept_out)[0] is None
+        writer.query("delete from shop.items where id = 900")
+        writer.query("drop table if exists test.kept_out")
+
+
+def test_a_role_stays_with_its_session(place, keeper):
+    with Client(keeper, *KEEPER) as c, Client(keeper, *KEEPER) as other:
+        none = other.query("select current_role()").value()
+        c.query("set role points_role")
+        for _ in range(3):
+            assert b"points_role" in c.query("select current_role()").value()
+            assert other.query("select current_role()").value() == none
+        c.query("set role none")
+        assert c.query("select current_role()").value() == none
