@@ -115,7 +115,8 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
         return false;
     learn_ok(x->s, x->cmd, &ok);
     x->out->learned = true;
-    x->out->warnings = ok.warnings;
+    /* (MariaDB keeps those of a part when the parts behind it use no table) */
+    x->out->warnings = MAX(x->out->warnings, ok.warnings);
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, ok.status);
     bool as_sent = !correct_metadata_flag(x, &ok);

@@ -6,7 +6,8 @@ import pytest
 
 from servers import APP, OTHER
 from volvox import settings_for
-from wire import COM_CHANGE_USER, COM_INIT_DB, COM_RESET, COM_STMT_RESET, Client, Closed, ServerError
+from wire import (COM_CHANGE_USER, COM_INIT_DB, COM_RESET, COM_STMT_RESET, MODERN, MULTI_STATEMENTS, Client, Closed,
+                  ServerError)
 
 pytestmark = pytest.mark.all_kinds
 
@@ -165,6 +166,16 @@ def test_looking_up_an_insert_id_takes_no_warnings_away(place, asked):
         return seen
 
     assert both(place, talk, db="shop")[-1]
+
+
+@pytest.mark.parametrize("sql", ["select 1/0; select 2", "select 1/0; select 2; do 3",
+                                 "select 1/0; select count(*) from items", "select 1; select 1/0"])
+def test_warnings_of_a_part_can_be_read(place, sql):
+    """MariaDB keeps them across parts that use no table."""
+    def talk(c):
+        return outcome(c.query, sql), outcome(c.query, "show warnings")
+
+    both(place, talk, db="shop", caps=MODERN | MULTI_STATEMENTS)
 
 
 @pytest.mark.parametrize("sql", ["set names utf8", " SET NAMES 'utf8mb3'", "set character_set_client = utf8mb3"])
