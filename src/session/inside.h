@@ -362,7 +362,7 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
 struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p);
 /* The response to a COM_STMT_* ended with these flags; with an error. */
 void stmt_executed(struct session *s, const struct command *cmd, uint16_t status);
-void stmt_failed(struct session *s, const struct command *cmd);
+void stmt_failed(struct session *s, const struct command *cmd, unsigned error);
 /* The flag METADATA_CHANGED of an EXECUTE's answer with so many columns: have they been others so far? */
 uint16_t stmt_metadata_flag(const struct command *cmd, uint32_t columns);
 /* SEND_LONG_DATA failed; there is no answer to it, so EXECUTE will say. */

@@ -187,7 +187,7 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
     if ((x->s->status & STATUS_AUTOCOMMIT) == 0)
         session_pin(x->s, x->s->pins | PIN_TRANSACTION);
     if (x->cmd->stmt != NULL)
-        stmt_failed(x->s, x->cmd);
+        stmt_failed(x->s, x->cmd, x->out->error);
     if (x->cmd->st.is_broken && x->out->error != ER_PARSE_ERROR)
         learn_doubt(x->s, x->cmd);
     return put_err(t, x, f);

@@ -61,11 +61,12 @@ static void set_long_data(struct session *s, struct stmt *st, bool pending)
     session_pin(s, s->more->n_long_data > 0 ? s->pins | PIN_LONG_DATA : s->pins & ~PIN_LONG_DATA);
 }
 
-void stmt_failed(struct session *s, const struct command *cmd)
+void stmt_failed(struct session *s, const struct command *cmd, unsigned error)
 {
     /* If that was about long data, the server's statement goes on failing until it is reset,
-     * whoever executes it. */
-    bool keeps = cmd->code != COM_STMT_RESET && cmd->stmt->has_long_data;
+     * whoever executes it.  (After too large a packet the server closes, and nothing is left.) */
+    bool keeps =
+        cmd->code != COM_STMT_RESET && cmd->stmt->has_long_data && error != ER_PACKET_TOO_LARGE;
     stmt_executed(s, cmd, 0);
     set_long_data(s, cmd->stmt, keeps);
 }
