@@ -150,6 +150,13 @@ void backend_discard(struct backend *be)
     dispose(be);
 }
 
+void backend_set_state(struct backend *be, struct state *state)
+{
+    struct state *before = be->state;
+    be->state = state_take(state);
+    state_drop(before);
+}
+
 void backend_write(struct backend *be, uint8_t command, struct bytes argument)
 {
     uint8_t seq = 0;

@@ -59,8 +59,6 @@ struct state *state_changed(const struct state *from, const struct bytes *schema
  * `then`, but autocommit stays (setting it could end a transaction), and so does the schema if there
  * was none (the text named all of its own).  Gives a reference. */
 struct state *state_to_prepare_in(const struct state *then, const struct state *now);
-/* The same without one of the variables.  Gives a reference. */
-struct state *state_without(const struct state *from, struct bytes name);
 /* The value, or data NULL. */
 struct bytes state_value(const struct state *s, struct bytes name);
 
@@ -302,6 +300,8 @@ bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, stru
                       struct fault *why);
 /* Have it report what Volvox wants to hear (`as` NULL), or something else.  As backend_ask(). */
 bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why);
+/* It is in this state now (a reference of its own is taken). */
+void backend_set_state(struct backend *be, struct state *state);
 /* Append a command to the stream without sending it. */
 void backend_write(struct backend *be, uint8_t command, struct bytes argument);
 /* Read and check the owed answers.  False: QUERY when the server refused one (all are read then; the

@@ -46,7 +46,8 @@ static void refresh_put(struct task *t, void *arg)
     struct fault why = FAULT_NONE;
     struct buf sql = { 0 };
     double deadline = worker_now(task_worker(t)) + RESET_TIMEOUT_S;
-    struct state *now = state_without(be->state, BYTES_LITERAL("wait_timeout"));
+    const struct state_var none = { .name = BYTES_LITERAL("wait_timeout") };
+    struct state *now = state_changed(be->state, NULL, &none, 1);
     state_write_set(be->state, now, be->caps, NULL, &sql);
     bool done = backend_ask(t, be, COM_QUERY, buf_bytes(&sql), deadline, &why);
     buf_release(&sql);

@@ -156,31 +156,8 @@ struct state *state_changed(const struct state *from, const struct bytes *schema
 struct state *state_to_prepare_in(const struct state *then, const struct state *now)
 {
     struct state_var kept = { .name = BYTES_LITERAL("autocommit") };
-    struct state_var *vars = mem_alloc((then->n_vars + 1) * sizeof *vars);
-    unsigned n = 0;
-    for (unsigned i = 0; i < then->n_vars; i++)
-        if (!bytes_equal(then->vars[i].name, kept.name))
-            vars[n++] = then->vars[i];
-    struct state *s = intern_state(then->schema.len > 0 ? then->schema : now->schema, vars, n);
-    mem_free(vars);
     kept.value = state_value(now, kept.name);
-    if (kept.value.data == NULL)
-        return s;
-    struct state *with = state_changed(s, NULL, &kept, 1);
-    state_drop(s);
-    return with;
-}
-
-struct state *state_without(const struct state *from, struct bytes name)
-{
-    struct state_var *vars = mem_alloc((from->n_vars + 1) * sizeof *vars);
-    unsigned n = 0;
-    for (unsigned i = 0; i < from->n_vars; i++)
-        if (!bytes_equal(from->vars[i].name, name))
-            vars[n++] = from->vars[i];
-    struct state *s = intern_state(from->schema, vars, n);
-    mem_free(vars);
-    return s;
+    return state_changed(then, then->schema.len > 0 ? NULL : &now->schema, &kept, 1);
 }
 
 struct bytes state_value(const struct state *s, struct bytes name)

@@ -58,12 +58,6 @@ static bool leaves_schema(const struct backend *be, const struct command *cmd)
            (cmd->st.effects & EFFECT_MULTI) == 0;
 }
 
-static void adopt(struct backend *be, struct state *state)
-{
-    state_drop(be->state);
-    be->state = state_take(state);
-}
-
 /* Has the lease report the GTIDs that the session asked for. */
 static void align_gtids(struct session *s)
 {
@@ -88,7 +82,7 @@ static void write_utf8(struct backend *be)
     struct state *state = state_changed(be->state, NULL, &utf8, 1);
     backend_write(be, COM_QUERY, BYTES_LITERAL("SET @@session.character_set_client=utf8mb4"));
     owe(be, OWED_SET);
-    adopt(be, state);
+    backend_set_state(be, state);
     state_drop(state);
 }
 
@@ -136,7 +130,7 @@ static bool restore(struct session *s, struct state *wanted, bool enters, const 
     if (be->n_owed == 0)
         return true;
     count(session_worker(s), restores);
-    adopt(be, wanted);
+    backend_set_state(be, wanted);
     if (insert_id != NULL)
         give_insert_id(s, be);
     return true;
@@ -160,7 +154,7 @@ static bool is_sandboxed(struct backend *be, struct fault *why)
     if (why->blame != BLAME_QUERY || why->code != ER_MUST_CHANGE_PASSWORD)
         return false;
     struct state *login = state_at_login(be->collation, 45);
-    adopt(be, login);
+    backend_set_state(be, login);
     state_drop(login);
     be->state_in_doubt = false;
     be->sandbox = SANDBOX_IN;
@@ -207,5 +201,5 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     if (about_before && (be->has_diagnostics || be->n_owed > 0))
         clear_diagnostics(be);
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL;
-    return be->n_owed == 0 || !wait || align_settle(t, s, why) || is_sandboxed(be, why);
+    return !wait || align_settle(t, s, why) || is_sandboxed(be, why);
 }

@@ -192,8 +192,7 @@ static bool learn_schema(struct task *t, struct session *s, struct bytes schema,
         if (track.type == TRACK_SCHEMA)
             schema = track.value;
     session_set_state(s, state_changed(s->state, &schema, NULL, 0));
-    state_drop(be->state);
-    be->state = state_take(s->state);
+    backend_set_state(be, s->state);
     return true;
 }
 

@@ -141,8 +141,7 @@ static const struct collation *results_collation(const struct session *s, uint16
 static void take_variables(struct session *s, const struct state_var *vars, unsigned n)
 {
     session_set_state(s, state_changed(s->state, NULL, vars, n));
-    state_drop(s->lease->state);
-    s->lease->state = state_take(s->state);
+    backend_set_state(s->lease, s->state);
 }
 
 static bool takes_word(struct bytes *text, const char *word)

@@ -204,13 +204,11 @@ static void leave_sandbox(struct session *s, const struct command *cmd)
 
 static void adopt(struct session *s, const struct lesson *l)
 {
-    struct backend *be = s->lease;
     session_pin(s, s->pins | l->pins);
     if (l->n == 0 && !l->has_schema)
         return;
     session_set_state(s, state_changed(s->state, l->has_schema ? &l->schema : NULL, l->changes, l->n));
-    state_drop(be->state);
-    be->state = state_take(s->state);
+    backend_set_state(s->lease, s->state);
 }
 
 void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
