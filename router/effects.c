@@ -61,6 +61,19 @@ struct bytes system_var_name(struct bytes text)
     return text;
 }
 
+bool name_has_scope(struct bytes text, const char *scope)
+{
+    size_t len = strlen(scope);
+    return text.len >= len && name_is(bytes_of(text.data, len), scope) &&
+           (text.len == len || text.data[len] == '.');
+}
+
+bool system_var_is_global(struct bytes text)
+{
+    return name_has_scope(text, "global") || name_has_scope(text, "persist") ||
+           name_has_scope(text, "persist_only");
+}
+
 /* Lengths are compared first: most names are none of these. */
 static bool name_in(struct bytes name, const struct bytes *names, size_t n)
 {
@@ -112,16 +125,10 @@ static void see_qualified_name(struct part *p)
         p->effects |= EFFECT_SERVER_STATE;
 }
 
-static bool has_scope(struct bytes text, const char *scope)
-{
-    size_t len = strlen(scope);
-    return text.len > len && text.data[len] == '.' && name_is(bytes_of(text.data, len), scope);
-}
-
 static void see_system_var(struct part *p)
 {
     struct bytes name = system_var_name(p->token.text);
-    if (has_scope(p->token.text, "global") || name_is(p->token.text, "global") ||
+    if (name_has_scope(p->token.text, "global") || name_is(p->token.text, "global") ||
         NAME_IN(name, server_vars))
         p->effects |= EFFECT_SERVER_STATE;
     else if (name_is(name, "warning_count") || name_is(name, "error_count"))

@@ -463,8 +463,8 @@ static inline bool part_at(const struct part *p, enum keyword k)
 }
 /* Is `name` the word `word` (lower case), in quotes or not, whatever its case? */
 bool name_is(struct bytes name, const char *word);
-/* A system variable's name without its scope. */
-struct bytes system_var_name(struct bytes text);
+/* Of scope.name, as far as the lexer took it for one piece: is that its scope? */
+bool name_has_scope(struct bytes text, const char *scope);
 
 /* Of the session_track_* variables? */
 bool name_is_tracker(struct bytes name);

@@ -153,6 +153,11 @@ struct statement {
 /* Never fails: what can't be read is VERB_OTHER, is_broken. */
 void statement_read(struct bytes sql, const struct lexer_mode *mode, struct statement *out);
 
+/* A system variable's name without its scope; is it a global one, that is, are these its first words or its
+ * first piece?  (effects.c) */
+struct bytes system_var_name(struct bytes text);
+bool system_var_is_global(struct bytes text);
+
 /* ---- the normal form (digest.c) -------------------------------------------------------- */
 
 /* Writes the text behind a statement's digest, for people: literals as ?, lists of them as

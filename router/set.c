@@ -158,19 +158,10 @@ static void read_assigned(struct part *p, enum reach reach)
         note_reading(p, name, &first, reach);
 }
 
-/* @@scope.name, as far as the lexer took it for one piece. */
-static bool has_scope(struct bytes text, const char *scope)
-{
-    size_t len = strlen(scope);
-    return text.len >= len && name_is(bytes_of(text.data, len), scope) &&
-           (text.len == len || text.data[len] == '.');
-}
-
 static void read_system_var(struct part *p)
 {
     struct bytes text = p->token.text;
-    bool is_global =
-        has_scope(text, "global") || has_scope(text, "persist") || has_scope(text, "persist_only");
+    bool is_global = system_var_is_global(text);
     if (is_global)
         p->effects |= EFFECT_SET_GLOBAL;
     if (text.len > 0 && text.data[0] == '`')

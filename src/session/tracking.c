@@ -36,11 +36,7 @@ static bool is_word(const struct token *token, const char *word)
 /* Without what stands before the last dot, and without quotes. */
 static struct bytes bare_name(struct bytes text)
 {
-    for (size_t i = text.len; i > 0; i--)
-        if (text.data[i - 1] == '.') {
-            text = bytes_skip(text, i);
-            break;
-        }
+    text = system_var_name(text);
     if (text.len >= 2 && text.data[0] == '`')
         text = bytes_of(text.data + 1, text.len - 2);
     return text;
@@ -68,18 +64,6 @@ static void skip_value(struct lexer *lx, struct token *token)
     }
 }
 
-static bool is_global(const struct token *first)
-{
-    static const char *const scopes[] = { "global", "persist", "persist_only" };
-    for (size_t i = 0; i < ARRAY_LEN(scopes); i++) {
-        size_t n = strlen(scopes[i]);
-        if (first->text.len >= n && (first->text.len == n || first->text.data[n] == '.') &&
-            bytes_equal_nocase(bytes_of(first->text.data, n), bytes_str(scopes[i])))
-            return true;
-    }
-    return false;
-}
-
 /* One assignment; the current token is its first.  False for what is none. */
 static bool read_assignment(struct lexer *lx, struct token *token, struct names *out)
 {
@@ -98,7 +82,7 @@ static bool read_assignment(struct lexer *lx, struct token *token, struct names 
     }
     skip_value(lx, token);
     struct bytes name = bare_name(last.text);
-    if (first.kind == TOKEN_USER_VAR || is_global(&first))
+    if (first.kind == TOKEN_USER_VAR || system_var_is_global(first.text))
         return true;
     if (out->n == NAMES_MAX || !is_plain_name(name))
         return false;
