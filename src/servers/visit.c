@@ -179,14 +179,22 @@ static void finish_handshake(struct visit *v, const struct greeting *g)
     buf_release(&out);
 }
 
-static bool learn_greeting(struct finding *f, struct visit *v)
+static bool hear_greeting(struct visit *v, struct greeting *g, struct finding *f)
+{
+    struct fault why = FAULT_NONE;
+    if (!receive(v, f))
+        return false;
+    if (greeting_read(v->payload, g, &why))
+        return true;
+    f->alive = probe_shows_life(why.code);
+    return probe_failed(f, why.text);
+}
+
+static void learn_greeting(struct finding *f, struct visit *v)
 {
     struct greeting g;
-    struct fault why = FAULT_NONE;
-    if (!greeting_read(v->payload, &g, &why)) {
-        f->alive = probe_shows_life(why.code);
-        return probe_failed(f, why.text);
-    }
+    if (!hear_greeting(v, &g, f))
+        return;
     str_copy(f->version, sizeof(f->version), g.version);
     f->is_mariadb = greeting_is_mariadb(&g);
     f->version_number = version_number(g.version, f->is_mariadb);
@@ -194,7 +202,6 @@ static bool learn_greeting(struct finding *f, struct visit *v)
     f->collation = g.collation;
     f->alive = f->greeted = true;
     finish_handshake(v, &g);
-    return true;
 }
 
 void probe_greet(struct probe *p, unsigned timeout_ms)
@@ -203,8 +210,7 @@ void probe_greet(struct probe *p, unsigned timeout_ms)
     v.fd = dial(p, v.deadline_us);
     if (v.fd < 0)
         return;
-    if (receive(&v, &p->found))
-        learn_greeting(&p->found, &v);
+    learn_greeting(&p->found, &v);
     close(v.fd);
 }
 
@@ -237,12 +243,8 @@ static bool meet(struct probe *p, struct visit *v, struct tls_fingerprint *found
 {
     struct greeting g;
     struct fault why = FAULT_NONE;
-    if (!receive(v, &p->found))
+    if (!hear_greeting(v, &g, &p->found))
         return false;
-    if (!greeting_read(v->payload, &g, &why)) {
-        p->found.alive = probe_shows_life(why.code);
-        return probe_failed(&p->found, why.text);
-    }
     if ((g.caps & CAP_SSL) == 0) {
         finish_handshake(v, &g);
         return probe_failed(&p->found,
