@@ -103,6 +103,7 @@ def test_the_error_names_the_client_too(running, mariadb):
         Client(running.port, password="wrong", source=LOAD_BALANCER, prelude=HEADERS["v1"][0])
     assert caught.value.args == (1045, "28000",
                                  "Access denied for user 'app'@'192.0.2.7' (using password: YES)")
+    wait_until(lambda: running.events("login denied"), 10, "the log says so")
     assert running.events("login denied")[-1]["host"] == "192.0.2.7"
 
 

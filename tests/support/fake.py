@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 
-from wire import (CONNECT_ATTRS, CONNECT_WITH_DB, COM_QUIT, LONG_PASSWORD, MODERN, NATIVE,
+from wire import (COM_STMT_CLOSE, COM_STMT_LONG_DATA, CONNECT_ATTRS, CONNECT_WITH_DB, COM_QUIT, LONG_PASSWORD, MODERN, NATIVE,
                   PLUGIN_AUTH_LENENC, STATUS_AUTOCOMMIT, Packets, frame, frames, lenenc, lenstr)
 
 
@@ -93,7 +93,10 @@ class FakeConnection(Packets):
                 return
             is_question = payload.startswith(b"SELECT @@session.session_track_")
             data = answer(self, code, payload) if answer and not is_question else None
-            self.send_raw(frame(1, ok_payload()) if data is None else data)
+            if data is None and code not in (COM_STMT_CLOSE, COM_STMT_LONG_DATA):  # these have no answer
+                data = frame(1, ok_payload())
+            if data is not None:
+                self.send_raw(data)
 
 
 class FakeServer:
