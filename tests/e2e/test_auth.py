@@ -4,8 +4,9 @@ import contextlib
 import pytest
 
 import proofs
+from families import Family, families
 from processes import free_port, wait_until
-from servers import APP, Cluster, MariaDB, MariaDB118, MySQL
+from servers import APP, Cluster, MariaDB118
 from volvox import settings_for
 from wire import (BASE, CLEAR, ED25519, MODERN, NATIVE, PARSEC, PLUGIN_AUTH, SHA2, SHA256, Client,
                   Closed, ServerError)
@@ -21,7 +22,7 @@ ACCOUNTS = {
         "an_ed25519": f"identified via ed25519 using password('{SECRET}')",
         "a_both": f"identified via ed25519 using password('{SECRET}') "
                   f"or mysql_native_password using password('{SECRET}')",
-        "an_empty": "",
+        "an_empty": "identified by ''",
     },
     "mysql": {
         "a_sha2": f"identified with caching_sha2_password by '{SECRET}'",
@@ -36,22 +37,7 @@ ED25519_KEY = proofs.ed25519_key(SECRET.encode())
 HASHES = {"native": NATIVE_HASH, "sha2": SHA2_HASH, "sha256": SHA256_HASH, "ed25519": ED25519_KEY}
 
 
-def make_accounts(server, accounts):
-    for name, words in accounts.items():
-        server.query(f"create user {name} {words}")
-        server.query(f"grant select on *.* to {name}")
-
-
-class Family:
-    """A server with accounts of each plugin it has."""
-
-    def __init__(self, family):
-        self.family = family
-        server_class = MariaDB if family == "mariadb" else MySQL
-        options = MariaDB("/nonexistent", 1).plugin_options("auth_ed25519") if family == "mariadb" else []
-        self.cluster = Cluster(0, server_class, options=options).start()
-        make_accounts(self.cluster.primary, ACCOUNTS[family])
-
+class Accounts(Family):
     def settings(self, users, **volvox):
         """Users: name -> options of [user name]."""
         settings = settings_for(self.cluster, users=(), **volvox)
@@ -60,25 +46,7 @@ class Family:
         return settings
 
 
-@pytest.fixture(scope="module")
-def mariadb_accounts():
-    family = Family("mariadb")
-    yield family
-    family.cluster.stop()
-
-
-@pytest.fixture(scope="module")
-def mysql_accounts():
-    if MySQL.objection():
-        pytest.skip(MySQL.objection())
-    family = Family("mysql")
-    yield family
-    family.cluster.stop()
-
-
-@pytest.fixture(params=["mariadb", "mysql"])
-def family(request):
-    return request.getfixturevalue(f"{request.param}_accounts")
+mariadb_family, mysql_family, family = families(lambda family: Accounts(family, ACCOUNTS))
 
 
 def refusal(*args, **more):
@@ -186,8 +154,8 @@ def test_what_a_login_told_serves_the_next_ones(family, start_volvox):
     assert refusal(volvox.port, account, "wrong", plugin=SHA2)[0] == 1045
 
 
-def test_a_password_for_the_servers_spares_the_client_the_telling(mariadb_accounts, start_volvox):
-    volvox = start_volvox(mariadb_accounts.settings(
+def test_a_password_for_the_servers_spares_the_client_the_telling(mariadb_family, start_volvox):
+    volvox = start_volvox(mariadb_family.settings(
         {"an_ed25519": {"password_hash": ED25519_KEY, "server_password": SECRET}}))
     with Client(volvox.port, "an_ed25519", SECRET, plugin=NATIVE, login=False) as c:
         c.send(c.login_payload())
@@ -197,8 +165,8 @@ def test_a_password_for_the_servers_spares_the_client_the_telling(mariadb_accoun
     assert refusal(volvox.port, "an_ed25519", "wrong")[0] == 1045
 
 
-def test_a_client_that_cannot_switch_is_told_so(mariadb_accounts, start_volvox):
-    volvox = start_volvox(mariadb_accounts.settings(
+def test_a_client_that_cannot_switch_is_told_so(mariadb_family, start_volvox):
+    volvox = start_volvox(mariadb_family.settings(
         {"an_ed25519": {"password_hash": ED25519_KEY}, "a_native": {"password_hash": NATIVE_HASH}}))
     assert refusal(volvox.port, "an_ed25519", SECRET, caps=BASE & ~PLUGIN_AUTH)[:2] == (1251, "08004")
     with Client(volvox.port, "a_native", SECRET, caps=BASE & ~PLUGIN_AUTH) as c:
@@ -256,9 +224,9 @@ def test_unknown_users_are_asked_what_known_ones_are_asked(family, start_volvox,
     assert seen == looks           # each way to be asked is one that unknown users are asked, too
 
 
-def test_an_unknown_user_is_always_asked_the_same(mariadb_accounts, start_volvox):
+def test_an_unknown_user_is_always_asked_the_same(mariadb_family, start_volvox):
     users = {f"form_{form}": {"password_hash": value} for form, value in HASHES.items()}
-    settings = mariadb_accounts.settings(users, login_failures=0, linger="100ms")
+    settings = mariadb_family.settings(users, login_failures=0, linger="100ms")
     first = start_volvox(settings)
     names = [f"nobody{i}" for i in range(20)]
     before = {n: str(answers(first.port, n, NATIVE)) for n in names}
@@ -268,9 +236,9 @@ def test_an_unknown_user_is_always_asked_the_same(mariadb_accounts, start_volvox
     assert before == {n: str(answers(second.port, n, NATIVE)) for n in names}
 
 
-def test_the_password_of_another_user_opens_nothing(mariadb_accounts, start_volvox):
+def test_the_password_of_another_user_opens_nothing(mariadb_family, start_volvox):
     """Unknown users play the part of known ones; not so far that their passwords would do."""
-    volvox = start_volvox(mariadb_accounts.settings({"a_native": {"password": SECRET}}, login_failures=0, linger="100ms"))
+    volvox = start_volvox(mariadb_family.settings({"a_native": {"password": SECRET}}, login_failures=0, linger="100ms"))
     for plugin in (NATIVE, SHA2, SHA256, ED25519):
         for name in ("nobody1", "*", ""):
             assert refusal(volvox.port, name, SECRET, plugin=plugin)[0] == 1045
@@ -311,16 +279,11 @@ def temporary(server, name, words):
         server.query(f"drop user if exists {name}")
 
 
-def words_for(family, more=""):
-    by = "identified by" if family.family == "mariadb" else "identified with caching_sha2_password by"
-    return f"{by} '{SECRET}' {more}"
-
-
 def test_a_locked_account_is_refused_in_the_servers_words_and_the_server_goes_on(family, start_volvox):
     server = family.cluster.primary
     ok = "a_native" if family.family == "mariadb" else "a_sha2"
     volvox = start_volvox(family.settings({"a_lock": {"password": SECRET}, ok: {"password": SECRET}}))
-    with temporary(server, "a_lock", words_for(family, "account lock")):
+    with temporary(server, "a_lock", family.words(SECRET, "account lock")):
         direct = refusal(server.port, "a_lock", SECRET)
         with Client(volvox.port, "a_lock", SECRET) as c:
             with pytest.raises(ServerError) as caught:
@@ -337,7 +300,7 @@ def test_a_locked_account_is_refused_in_the_servers_words_and_the_server_goes_on
 def test_an_account_with_too_many_connections_is_refused_in_the_servers_words(family, start_volvox):
     server = family.cluster.primary
     volvox = start_volvox(family.settings({"a_few": {"password": SECRET}}))
-    with temporary(server, "a_few", words_for(family, "with max_user_connections 1")):
+    with temporary(server, "a_few", family.words(SECRET, "with max_user_connections 1")):
         with Client(server.port, "a_few", SECRET):
             direct = refusal(server.port, "a_few", SECRET)
             with Client(volvox.port, "a_few", SECRET) as c:
@@ -359,7 +322,7 @@ def test_an_account_that_is_gone_or_has_another_password_is_refused(family, star
         with pytest.raises(ServerError) as caught:
             c.query("select 1")
         assert caught.value.args == direct
-        with temporary(server, "a_guest", words_for(family)):
+        with temporary(server, "a_guest", family.words(SECRET)):
             assert who(c) == "a_guest"           # the session went on
     assert volvox.status()["backends_failed"] == 0
 
@@ -376,7 +339,7 @@ def test_an_expired_password_is_told_as_the_server_tells_it(family, start_volvox
 
     def outcome(port):
         told = []
-        with temporary(server, "an_old", words_for(family, "password expire")):
+        with temporary(server, "an_old", family.words(SECRET, "password expire")):
             try:
                 with Client(port, "an_old", SECRET, caps=caps) as c:
                     for statement in sql:
@@ -469,9 +432,9 @@ def test_packets_out_of_order_end_a_login(family, start_volvox):
     assert volvox.is_running()
 
 
-def test_what_looks_like_a_hash_is_warned_of_and_nonsense_is_refused(mariadb_accounts, start_volvox):
+def test_what_looks_like_a_hash_is_warned_of_and_nonsense_is_refused(mariadb_family, start_volvox):
     import subprocess
-    volvox = start_volvox(mariadb_accounts.settings({"a_native": {"password": SECRET}}))
+    volvox = start_volvox(mariadb_family.settings({"a_native": {"password": SECRET}}))
 
     def check(options):
         ini = volvox.directory / "check.ini"

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 import proofs
-from servers import CACHE, Cluster, MariaDB, MySQL
+from families import Family, families
+from servers import CACHE, MySQL
 from test_drivers import DRIVERS, compile_with, mysql2, needs               # noqa: F401: a fixture
 from volvox import settings_for
 
@@ -27,39 +28,16 @@ HASHES = [proofs.native_hash(SECRET.encode()),
           proofs.ed25519_key(SECRET.encode())]
 
 
-class Family:
+class Accounts(Family):
     def __init__(self, family):
-        self.family = family
-        server_class = MariaDB if family == "mariadb" else MySQL
-        options = MariaDB("/nonexistent", 1).plugin_options("auth_ed25519") if family == "mariadb" else []
-        self.cluster = Cluster(0, server_class, options=options).start()
-        for name, words in ACCOUNTS[family].items():
-            self.cluster.primary.query(f"create user {name} {words}")
+        super().__init__(family, ACCOUNTS)
 
     def accounts(self, without=()):
         return [(name, "" if name == "d_empty" else SECRET) for name in ACCOUNTS[self.family]
                 if name not in without]
 
 
-@pytest.fixture(scope="module")
-def mariadb_family():
-    family = Family("mariadb")
-    yield family
-    family.cluster.stop()
-
-
-@pytest.fixture(scope="module")
-def mysql_family():
-    if MySQL.objection():
-        pytest.skip(MySQL.objection())
-    family = Family("mysql")
-    yield family
-    family.cluster.stop()
-
-
-@pytest.fixture(params=["mariadb", "mysql"])
-def family(request):
-    return request.getfixturevalue(f"{request.param}_family")
+mariadb_family, mysql_family, family = families(Accounts)
 
 
 @pytest.fixture(params=["clear", "hash", "servers"])

@@ -6,8 +6,9 @@ import time
 import pytest
 
 import proofs
-from processes import wait_until
-from servers import Cluster, MariaDB, MySQL
+from families import Family, families
+from processes import free_port, wait_until
+from servers import Cluster
 from volvox import settings_for
 from wire import (BASE, CLEAR, ED25519, MODERN, NATIVE, PLUGIN_AUTH, SHA2, SHA256, Client, Closed, ServerError)
 
@@ -32,23 +33,10 @@ BOUND = ["s_ed25519", "s_both"]
 USUAL = {"mariadb": "s_native", "mysql": "s_sha2"}
 
 
-class Family:
+class Accounts(Family):
     def __init__(self, family):
-        self.family, self.usual = family, USUAL[family]
-        server_class = MariaDB if family == "mariadb" else MySQL
-        options = MariaDB("/nonexistent", 1).plugin_options("auth_ed25519") if family == "mariadb" else []
-        self.cluster = Cluster(1, server_class, options=options).start()
-        self.primary = self.cluster.primary
-        for name, words in SQL[family].items():
-            self.create(name, words)
-        self.cluster.sync()
-
-    def create(self, name, words=None):
-        words = words or (f"identified by '{SECRET}'" if self.family == "mariadb"
-                          else f"identified with caching_sha2_password by '{SECRET}'")
-        self.primary.query(f"create user {name} {words}")
-        for schema in ("shop", "test"):
-            self.primary.query(f"grant all on {schema}.* to {name}")
+        super().__init__(family, SQL, replicas=1)
+        self.usual = USUAL[family]
 
     def settings(self, users=None, **volvox):
         settings = settings_for(self.cluster, users=(), **volvox)
@@ -63,8 +51,7 @@ class Family:
 
     @contextlib.contextmanager
     def account(self, name, more=""):
-        by = "identified by" if self.family == "mariadb" else "identified with caching_sha2_password by"
-        self.create(name, f"{by} '{SECRET}' {more}")
+        self.create(name, self.words(SECRET, more))
         self.cluster.sync()
         try:
             yield
@@ -79,25 +66,7 @@ class Family:
         self.cluster.sync()
 
 
-@pytest.fixture(scope="module")
-def mariadb_family():
-    family = Family("mariadb")
-    yield family
-    family.cluster.stop()
-
-
-@pytest.fixture(scope="module")
-def mysql_family():
-    if MySQL.objection():
-        pytest.skip(MySQL.objection())
-    family = Family("mysql")
-    yield family
-    family.cluster.stop()
-
-
-@pytest.fixture(params=["mariadb", "mysql"])
-def family(request):
-    return request.getfixturevalue(f"{request.param}_family")
+mariadb_family, mysql_family, family = families(Accounts)
 
 
 def refusal(*args, **more):
@@ -462,7 +431,6 @@ def test_a_reload_that_takes_the_servers_accounts_away_ends_their_sessions(famil
 def test_accounts_that_come_and_go_leave_nothing(family, start_volvox):
     settings = family.settings(pool_idle_timeout="1s", accounts_lifetime="1s", workers=1)
     settings["admin_user root"] = {"password": "admin", "access": "full"}
-    from processes import free_port
     port = free_port()
     settings["admin"] = {"address": f"127.0.0.1:{port}"}
     volvox = start_volvox(settings)
@@ -508,8 +476,7 @@ def test_many_logins_of_one_account_at_once(family, start_volvox):
 
 def test_without_the_primary_the_replicas_know_the_accounts(family, start_volvox):
     with Cluster(1, type(family.primary)) as cluster:
-        by = "identified by" if family.family == "mariadb" else "identified with caching_sha2_password by"
-        cluster.primary.query(f"create user s_one {by} '{SECRET}'")
+        cluster.primary.query(f"create user s_one {family.words(SECRET)}")
         cluster.sync()
         settings = settings_for(cluster, users=(), accounts_recheck="0s")
         settings["group main"]["auth"] = "servers"
@@ -526,7 +493,6 @@ def test_without_the_primary_the_replicas_know_the_accounts(family, start_volvox
 
 
 def test_without_any_server_nobody_comes_in_and_the_reason_is_told(start_volvox):
-    from processes import free_port
     settings = {
         "volvox": {"workers": 1, "connect_timeout": "500ms"},
         "listener main": {"address": f"127.0.0.1:{free_port()}"},

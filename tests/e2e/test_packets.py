@@ -215,11 +215,17 @@ ANSWERS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def extras(mariadb_place, request):
+def all_places(mariadb_place, request):
+    """And that of MySQL, if there is one."""
     places = [mariadb_place]
     with contextlib.suppress(pytest.skip.Exception):
         places.append(request.getfixturevalue("mysql_place"))
+    return places
+
+
+@pytest.fixture(scope="module")
+def extras(mariadb_place, request):
+    places = all_places(mariadb_place, request)
     for p in places:
         p.primary.query("drop procedure if exists shop.failing_half_way")
         p.primary.query("create procedure shop.failing_half_way() begin select 1; select 2, 3; "
@@ -390,9 +396,7 @@ def test_a_failing_command_does_not_disturb_those_sent_behind_it(place):
 
 @pytest.fixture(scope="module")
 def tables(mariadb_place, request):
-    places = [mariadb_place]
-    with contextlib.suppress(pytest.skip.Exception):
-        places.append(request.getfixturevalue("mysql_place"))
+    places = all_places(mariadb_place, request)
     for p in places:
         p.primary.query("create table if not exists test.packet_numbers (a int primary key, b int) engine=innodb")
         p.primary.query("create trigger test.packet_no_sevens before insert on test.packet_numbers for each row "
@@ -503,9 +507,7 @@ def refusal(client, send):
 @pytest.fixture(scope="module")
 def small_packets(mariadb_place, request):
     """Places whose servers take packets of 64 KiB, with a Volvox that has only such connections."""
-    places, volvoxes, old = [mariadb_place], {}, {}
-    with contextlib.suppress(pytest.skip.Exception):
-        places.append(request.getfixturevalue("mysql_place"))
+    places, volvoxes, old = all_places(mariadb_place, request), {}, {}
     for p in places:
         old[p.family] = p.primary.value("select @@global.max_allowed_packet")
         for s in p.cluster.servers:
