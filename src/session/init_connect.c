@@ -66,7 +66,7 @@ static bool take_answers(struct task *t, struct session *s, const struct command
     struct stream *st = &s->lease->stream;
     struct response r;
     struct response_found f;
-    response_begin(&r, RESPONSE_RESULT, s->lease->caps, 1);
+    expect_answer(&r, s->lease, RESPONSE_RESULT, 1);
     do {
         enum response_step what = response_next(&r, buf_len(&st->in) > 0 ? buf_head(&st->in) : NULL,
                                                 buf_len(&st->in), &f, why);

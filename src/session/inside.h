@@ -229,6 +229,9 @@ struct relay {
 bool relay_put(struct task *t, struct relay *x, struct bytes data);
 /* Send the command, stream the response, learn from it. */
 bool relay(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
+/* response_begin() for what this server answers. */
+void expect_answer(struct response *r, const struct backend *be, enum response_kind kind,
+                   uint8_t first_seq);
 /* Read a response to its end without passing it on (of a PREPARE that we sent ourselves):
  * QUERY with the server's error if it is one.  Definitions of columns go to `definitions`. */
 bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out,

@@ -303,6 +303,13 @@ static bool relay_steps(struct task *t, struct relay *x)
     return true;
 }
 
+void expect_answer(struct response *r, const struct backend *be, enum response_kind kind,
+                   uint8_t first_seq)
+{
+    response_begin(r, kind, be->caps, first_seq);
+    r->any_seq = stream_compression(&be->stream) != NULL;
+}
+
 static bool relay_response(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
     struct backend *be = s->lease;
@@ -311,8 +318,7 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
     bool server_sends_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
     x.insert_eof = client_wants_eof && !server_sends_eof;
     x.drop_eof = !client_wants_eof && server_sends_eof;
-    response_begin(&x.r, cmd->response, be->caps, cmd->server_seq);
-    x.r.any_seq = stream_compression(&be->stream) != NULL;
+    expect_answer(&x.r, be, cmd->response, cmd->server_seq);
     x.r.seq_shift = (uint8_t)(cmd->next_seq - cmd->server_seq);
     x.r.tells_definitions = definitions_matter(&x) || cmd->has_own_id;
     out->over = relay_steps(t, &x);
@@ -413,9 +419,8 @@ bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out,
     struct response_found f;
     struct buf *in = &be->stream.in;
     uint64_t n_params = 0;
-    response_begin(&r, RESPONSE_PREPARE, be->caps, 1);
+    expect_answer(&r, be, RESPONSE_PREPARE, 1);
     r.tells_definitions = (be->caps & CAP_CACHE_METADATA) != 0;
-    r.any_seq = stream_compression(&be->stream) != NULL;
     do {
         enum response_step what =
             response_next(&r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), &f, why);

@@ -9,6 +9,7 @@ import pytest
 from compressed import FULL, Compressed, frame as packed_frame, squeeze
 from processes import wait_until
 from servers import APP, MYSQL_ROOT, OTHER
+from test_charsets import init_connect                                         # noqa: F401: a fixture
 from test_tunnel import Scene, begin_following
 from volvox import is_sanitized, settings_for
 from wire import (BASE, COM_QUERY, COM_RESET, COMPRESS, LOCAL_FILES, MODERN, MULTI_STATEMENTS, ZSTD,
@@ -114,6 +115,17 @@ def test_packets_over_16_mb_both_ways(place, start_volvox, client, server):
             text = b"select length('" + b"y" * (length - 18) + b"')"
             assert len(text) + 1 == length
             assert c.query(text).value() == b"%d" % (length - 18)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_init_connect_may_have_many_results(place, init_connect, start_volvox, server):  # noqa: F811
+    """The numbers of packets within compressed frames jump between results."""
+    set_to, _ = init_connect
+    set_to("select 1; select repeat('x', 100000); select 2; set @begun = 5")
+    volvox = start_volvox(settings_with(place, server))
+    for _ in range(2):
+        with Client(volvox.port) as c:
+            assert c.query("select @begun").value() == b"5"
 
 
 # ---- what is agreed -------------------------------------------------------------------------------
