@@ -19,7 +19,7 @@ void stream_push_layer(struct stream *st, struct layer *l)
     buf_add(&l->early, buf_bytes(&st->in));
     buf_skip(&st->in, buf_len(&st->in));
     st->top = l;
-    st->in_filled = buf_len(&l->early) > 0;
+    st->in_filled |= buf_len(&l->early) > 0; /* (what is below may have more, too) */
 }
 
 struct layer *stream_layer(const struct stream *st, const struct layer_kind *kind)

@@ -12,8 +12,8 @@ from servers import APP, MYSQL_ROOT, OTHER
 from test_charsets import init_connect                                         # noqa: F401: a fixture
 from test_tunnel import Scene, begin_following
 from volvox import is_sanitized, settings_for
-from wire import (BASE, COM_QUERY, COM_RESET, COMPRESS, LOCAL_FILES, MODERN, MULTI_STATEMENTS, ZSTD,
-                  Client, ServerError, frame, read_error)
+from wire import (BASE, COM_QUERY, COM_RESET, COMPRESS, CONNECT_ATTRS, LOCAL_FILES, MODERN,
+                  MULTI_STATEMENTS, ZSTD, Client, ServerError, frame, frames, read_error)
 
 MB = 1 << 20
 CLIENTS = {"plain": 0, "zlib": COMPRESS, "zstd": ZSTD}
@@ -248,6 +248,24 @@ def test_commands_that_do_not_wait_have_answers_of_their_own(place, who):
         for i in range(5):
             c.sock.seq = c.seq = 1
             assert c.read_result().rows[0][0] == b"%d" % i
+
+
+@pytest.mark.parametrize("client", ["zlib", "zstd"])
+def test_a_command_that_came_with_the_login_is_answered(both, client):
+    """Within TLS, behind a login that fills the buffer it is read into to the last byte: the command
+    is in Volvox by then, and the socket tells of nothing more."""
+    with Client(both.port, caps=MODERN | CONNECT_ATTRS | CLIENTS[client], tls=True, login=False) as c:
+        c.attributes = {"filler": "x" * 60000}
+        c.attributes["filler"] += "x" * (65532 - len(c.login_payload()))
+        login, c.seq = frames(c.seq, c.login_payload())
+        assert len(login) == 65536
+        command = packed_frame(0, frame(0, b"\x03select 7"))
+        c.send_raw(login[:100])
+        c.send_raw(login[100:] + command)
+        c.finish_login(c.greeting.scramble)
+        c.compress()
+        c.sock.seq = c.seq = 1
+        assert c.read_result().value() == b"7"
 
 
 def test_frames_that_lie_end_the_connection_and_no_other(both):
