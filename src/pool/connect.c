@@ -46,14 +46,16 @@ static void begin_compression(struct backend *be)
         stream_compress(&be->stream, agreed, atomic_load(&be->server->compression_level));
 }
 
-/* Say for whom it is, before anything else. */
-static bool introduce(struct task *t, struct backend *be, double deadline, struct fault *why)
+/* Say for whom it is, before anything else: all clients of the pool have that address, but each its own
+ * port. */
+static bool introduce(struct task *t, struct backend *be, const struct ends *client, double deadline,
+                      struct fault *why)
 {
     struct proxy_header header;
     enum proxy_version version = atomic_load(&be->server->proxy_protocol);
     if (be->pool->client == NULL || version == PROXY_OFF)
         return true;
-    ends_to_header(be->pool->client, &header);
+    ends_to_header(client != NULL ? client : be->pool->client, &header);
     proxy_header_write(&be->stream.out, version, &header);
     return stream_flush(t, &be->stream, deadline, why);
 }
@@ -451,7 +453,7 @@ static struct backend *give_up(struct task *t, struct backend *be, struct fault 
     return NULL;
 }
 
-struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
+struct backend *backend_open(struct task *t, struct pool *p, const struct lease_terms *terms,
                              struct login_relay *relay, double deadline, struct fault *why)
 {
     struct worker *w = task_worker(t);
@@ -469,7 +471,7 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
     be->place = BACKEND_OPENING;
     be->pool = p;
     be->server = server_take(p->server);
-    be->collation = collation;
+    be->collation = terms->collation;
     list_init(&be->statements_used);
     p->n_held++;
     list_push_back(&p->pools->all, &be->all);
@@ -483,7 +485,8 @@ struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
     socket_keepalive(fd, &keepalive);
     stream_open(&be->stream, w, fd, BLAME_SERVER);
     struct bytes entries = BYTES_NONE;
-    if (!introduce(t, be, deadline, why) || !log_in(t, be, relay, &entries, deadline, why))
+    if (!introduce(t, be, terms->client, deadline, why) ||
+        !log_in(t, be, relay, &entries, deadline, why))
         return give_up(t, be, why);
     begin_compression(be);
     if (!undo_init_connect(t, be, deadline, why) || !backend_track(t, be, deadline, why))

@@ -114,9 +114,10 @@ bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows
 
 /* ---- connect.c ---- */
 
-/* Dial and log in (relay NULL: with what is known of the account).  The caller raised server.open (server_may_open) and keeps that right when
- * this fails.  Leased to nobody yet: OPENING. */
-struct backend *backend_open(struct task *t, struct pool *p, uint16_t collation,
+/* Dial and log in (relay NULL: with what is known of the account).  Of the terms only the collation and
+ * the client count (NULL: the one that the pool was made for).  The caller raised server.open
+ * (server_may_open) and keeps that right when this fails.  Leased to nobody yet: OPENING. */
+struct backend *backend_open(struct task *t, struct pool *p, const struct lease_terms *terms,
                              struct login_relay *relay, double deadline, struct fault *why);
 /* Switch our trackers on; the answer is owed when !wait. */
 bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why);

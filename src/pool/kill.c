@@ -52,7 +52,8 @@ static void kill_there(struct task *t, void *arg)
 {
     struct killing *k = arg;
     struct fault why = FAULT_NONE;
-    struct backend *be = backend_open(t, k->pool, k->collation, NULL, 0, &why);
+    const struct lease_terms terms = { .collation = k->collation };
+    struct backend *be = backend_open(t, k->pool, &terms, NULL, 0, &why);
     if (be == NULL)
         lend_slot(k->pool->server, task_worker(t));
     else if (!kill_over(t, be, "KILL", k))

@@ -224,7 +224,7 @@ static struct backend *open_for_lease(struct task *t, struct pool *p, const stru
                                       double deadline, struct fault *why)
 {
     p->collation = terms->collation;
-    struct backend *be = backend_open(t, p, terms->collation, NULL, deadline, why);
+    struct backend *be = backend_open(t, p, terms, NULL, deadline, why);
     if (be == NULL)
         lend_slot(p->server, task_worker(t));
     return be;
@@ -277,7 +277,7 @@ static struct backend *open_extra(struct task *t, struct pool *p, const struct l
                                   struct fault *why)
 {
     atomic_fetch_add_explicit(&p->server->open, 1, memory_order_relaxed);
-    struct backend *be = backend_open(t, p, terms->collation, NULL, 0, why);
+    struct backend *be = backend_open(t, p, terms, NULL, 0, why);
     if (be == NULL)
         server_closed(p->server);
     return be;
@@ -327,7 +327,7 @@ static struct backend *open_anew(struct task *t, struct pool *p, const struct le
     if (!make_place(p) && !wait_for_place(t, p, terms, deadline, why))
         return NULL;
     p->collation = terms->collation;
-    struct backend *be = backend_open(t, p, terms->collation, relay, deadline, why);
+    struct backend *be = backend_open(t, p, terms, relay, deadline, why);
     if (be == NULL)
         lend_slot(p->server, task_worker(t));
     return be;
@@ -420,7 +420,8 @@ static void warm_one(struct task *t, void *arg)
 {
     struct pool *p = arg;
     struct fault why = FAULT_NONE;
-    struct backend *be = backend_open(t, p, p->collation, NULL, 0, &why);
+    const struct lease_terms terms = { .collation = p->collation };
+    struct backend *be = backend_open(t, p, &terms, NULL, 0, &why);
     p->warming--;
     if (be == NULL)
         lend_slot(p->server, task_worker(t));

@@ -357,6 +357,17 @@ def test_the_server_is_told_each_client_s_address(told, start_volvox, version):
             assert c.query("select user()").value() == f"app@{host}".encode()
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_server_is_told_the_port_of_the_client_that_it_is_for(told, start_volvox, version):
+    """Not of another one from the same address, whose connection was the first."""
+    volvox = start_told(start_volvox, told_settings(told, version, workers=1))
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            c = stack.enter_context(Client(volvox.port, source=CLIENT))
+            c.query("start transaction")        # each needs a connection of its own
+            assert c.query(WHO).rows[0][2] == b"%s:%d" % (CLIENT.encode(), c.sock.getsockname()[1])
+
+
 def test_accounts_with_hosts_work_as_directly(told, start_volvox):
     volvox = start_told(start_volvox, told_settings(told, "v2"))
 
