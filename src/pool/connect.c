@@ -39,11 +39,16 @@ static uint32_t ask_compression(const struct backend *be, uint64_t offered)
     return wanted & (uint32_t)offered;
 }
 
-static void begin_compression(struct backend *be)
+/* (TLS may have had to answer the server, too, and what it said must have left) */
+static bool begin_compression(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     enum compression agreed = compression_agreed(be->caps);
-    if (agreed != COMPRESSION_OFF)
-        stream_compress(&be->stream, agreed, atomic_load(&be->server->compression_level));
+    if (agreed == COMPRESSION_OFF)
+        return true;
+    if (!stream_flush(t, &be->stream, deadline, why))
+        return false;
+    stream_compress(&be->stream, agreed, atomic_load(&be->server->compression_level));
+    return true;
 }
 
 /* Say for whom it is, before anything else: all clients of the pool have that address, but each its own
@@ -488,8 +493,8 @@ struct backend *backend_open(struct task *t, struct pool *p, const struct lease_
     if (!introduce(t, be, terms->client, deadline, why) ||
         !log_in(t, be, relay, &entries, deadline, why))
         return give_up(t, be, why);
-    begin_compression(be);
-    if (!undo_init_connect(t, be, deadline, why) || !backend_track(t, be, deadline, why))
+    if (!begin_compression(t, be, deadline, why) || !undo_init_connect(t, be, deadline, why) ||
+        !backend_track(t, be, deadline, why))
         return give_up(t, be, why);
     welcome_note(p->pools, be->server, be->usual, entries);
     count(w, backends_opened);
