@@ -248,6 +248,9 @@ static enum response_step take_err(struct response *r, const struct window *w,
     struct err err;
     if (!err_read(bytes_of(found->payload, found->payload_len), &err, why))
         return STEP_BAD;
+    /* where numbers say nothing, its code must: it never answers a command */
+    if (r->any_seq && r->bytes == 0 && err.code == ER_CLIENT_INTERACTION_TIMEOUT)
+        return out_of_order(w, why);
     /* (a MySQL server's SIGNAL may raise an error of that number; it has an SQLSTATE) */
     if (err.code == PROGRESS_CODE && (r->caps & CAP_PROGRESS) && err.sqlstate[0] == '\0')
         return take(r, w, STEP_PROGRESS, r->stage, found);

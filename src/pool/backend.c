@@ -209,7 +209,9 @@ static bool refused(const struct backend *be, struct bytes payload, struct fault
     struct err err;
     if (payload.len == 0 || payload.data[0] != 0xFF || !err_read(payload, &err, why))
         return nonsense(be, why);
-    return fault_set_state(why, BLAME_QUERY, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
+    /* (its last word to who was idle for too long: no answer) */
+    enum blame blame = err.code == ER_CLIENT_INTERACTION_TIMEOUT ? BLAME_SERVER : BLAME_QUERY;
+    return fault_set_state(why, blame, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
 /* Whoever asks for warnings next must not see those of what we said ourselves. */

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -340,6 +341,39 @@ def test_a_client_that_leaves_while_it_streams_is_forgotten(place, start_volvox)
                    for row in server.query("show full processlist") if row[4] == "Query")
 
     wait_until(lambda: not runs(), 20, "the server has ended it")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("state", ["", "set sql_mode = 'ANSI_QUOTES'"], ids=["fresh", "restored"])
+def test_what_a_server_said_before_the_command_is_no_answer(mysql_place, start_volvox, server, state):
+    """MySQL's last word to who was idle for too long lies unread when the command leaves."""
+    servers = mysql_place.cluster.servers
+    volvox = start_volvox(settings_with(mysql_place, server, workers=1))
+    mine = "user = 'app' and id <> connection_id()"
+
+    def is_closed():
+        return not any(s.query(f"select 1 from information_schema.processlist where {mine}") for s in servers)
+
+    try:
+        for s in servers:                   # holds for connections that are made from here on
+            s.query("set global wait_timeout = 1")
+            for row in s.query(f"select id from information_schema.processlist where {mine}"):
+                s.query(f"kill {row[0]}")
+        for _ in range(4):
+            with Client(volvox.port) as c, Client(volvox.port) as other:
+                if state:
+                    c.query(state)
+                other.query("/* volvox: primary */ select 1")
+                volvox.child.send_signal(signal.SIGSTOP)
+                try:
+                    wait_until(is_closed, 20, "the server has closed")
+                    c.command(COM_QUERY, b"/* volvox: primary */ select 42")
+                finally:
+                    volvox.child.send_signal(signal.SIGCONT)
+                assert c.read_result().value() == b"42"
+    finally:
+        for s in servers:
+            s.query("set global wait_timeout = default")
 
 
 @pytest.mark.slow
