@@ -574,7 +574,8 @@ void response_after_infile(struct response *r, uint8_t next_seq);
 /* ---- rows.c: definitions and rows, for answers of our own and for tests --------------- */
 
 enum { TYPE_TINY = 0x01, TYPE_SHORT = 0x02, TYPE_LONG = 0x03, TYPE_FLOAT = 0x04, TYPE_DOUBLE = 0x05,
-       TYPE_LONGLONG = 0x08, TYPE_VAR_STRING = 0xFD };
+       TYPE_LONGLONG = 0x08, TYPE_NEWDECIMAL = 0xF6, TYPE_VAR_STRING = 0xFD };
+enum { FLAG_NOT_NULL = 0x0001, FLAG_UNSIGNED = 0x0020, FLAG_BINARY = 0x0080 };
 struct column {
     struct bytes schema, table, org_table, name, org_name;
     uint16_t charset;

@@ -253,6 +253,9 @@ static void see_keyword(struct part *p)
             p->effects |= EFFECT_SEQUENCE;
         begin_calls(p);
         break;
+    case KEYWORD_LIMIT:
+        p->effects |= EFFECT_LIMIT;
+        break;
     case KEYWORD_SQL_CALC_FOUND_ROWS:
         p->effects |= EFFECT_CALC_FOUND_ROWS;
         break;

@@ -124,6 +124,7 @@
     K(KILL, "kill", KEYWORD_WRITES)
 #define KEYWORDS_L(K)                                                                      \
     K(LIKE, "like", KEYWORD_OPENS)                                                         \
+    K(LIMIT, "limit", 0)                                                                   \
     K(LOCK, "lock", 0)                                                                     \
     K(LATERAL, "lateral", KEYWORD_OPENS_ON_MYSQL)                                          \
     K(LOAD, "load", KEYWORD_WRITES)                                                        \

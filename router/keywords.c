@@ -26,7 +26,7 @@ const uint8_t keyword_flag_bits[KEYWORD_COUNT] = {
     ((k) == KEYWORD_SHARE || (k) == KEYWORD_IN || (k) == KEYWORD_OUTFILE ||                        \
      (k) == KEYWORD_DUMPFILE || (k) == KEYWORD_INTO || (k) == KEYWORD_VALUE ||                     \
      (k) == KEYWORD_SQL_CALC_FOUND_ROWS || (k) == KEYWORD_PROCESSLIST || (k) == KEYWORD_SELECT ||  \
-     (k) == KEYWORD_VALUES || (k) == KEYWORD_SET)
+     (k) == KEYWORD_VALUES || (k) == KEYWORD_SET || (k) == KEYWORD_LIMIT)
 #define IN_DIGEST(k)                                                                               \
     ((k) == KEYWORD_IN || (k) == KEYWORD_VALUES || (k) == KEYWORD_VALUE || (k) == KEYWORD_ROW ||   \
      (k) == KEYWORD_NULL || (k) == KEYWORD_TRUE || (k) == KEYWORD_FALSE)

@@ -115,7 +115,8 @@ static const char *const effect_names[] = {
     "set global",
     "instance lock",
     "unreported variable",
-    [29] = "session trackers",
+    "one-shot variable",
+    "session trackers",
 };
 
 void effects_print(uint32_t effects, char *out, size_t size)
@@ -124,8 +125,8 @@ void effects_print(uint32_t effects, char *out, size_t size)
     if (size > 0)
         out[0] = '\0';
     for (unsigned bit = 0; bit < 32 && at + 1 < size; bit++) {
-        if ((effects & (1u << bit)) == 0)
-            continue;
+        if ((effects & ~EFFECT_LIMIT & (1u << bit)) == 0)
+            continue;             /* (a LIMIT is none to speak of) */
         bool has_name = bit < ARRAY_LEN(effect_names) && effect_names[bit] != NULL;
         const char *name = has_name ? effect_names[bit] : "?";
         int n = snprintf(out + at, size - at, "%s%s", at > 0 ? ", " : "", name);

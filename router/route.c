@@ -22,7 +22,7 @@ static enum route_why why_not_plain(const struct statement *st)
 {
     if ((st->effects & EFFECT_LOCKING_READ) != 0)
         return WHY_LOCKING_READ;
-    if ((st->effects & ~EFFECT_UNKNOWN_FUNCTION) == 0 &&
+    if ((st->effects & ~(EFFECT_UNKNOWN_FUNCTION | EFFECT_LIMIT)) == 0 &&
         (st->effects & EFFECT_UNKNOWN_FUNCTION) != 0)
         return WHY_NOT_UNDERSTOOD;
     return WHY_SIDE_EFFECT;

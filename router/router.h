@@ -124,6 +124,8 @@ enum verb {
 
 #define EFFECT_SETS_UNREPORTED 0x08000000u /* SET @@x = ... on MariaDB, whose trackers leave it out     */
 #define EFFECT_TRACKING 0x20000000u      /* reads or sets session_track_*, as all session variables do */
+#define EFFECT_LIMIT 0x40000000u         /* FOUND_ROWS() may be another number than that of its rows */
+#define EFFECT_SETS_ONE_SHOT 0x10000000u /* SET insert_id: the next INSERT uses it, no tracker tells */
 
 enum hint_kind { HINT_NONE, HINT_PRIMARY, HINT_REPLICA, HINT_SERVER, HINT_BAD };
 struct hint {
@@ -157,6 +159,22 @@ void statement_read(struct bytes sql, const struct lexer_mode *mode, struct stat
  * first piece?  (effects.c) */
 struct bytes system_var_name(struct bytes text);
 bool system_var_is_global(struct bytes text);
+
+/* tables.c: does it, of this verb, read or write any table?  In doubt, yes. */
+bool statement_uses_tables(struct bytes sql, const struct lexer_mode *mode, enum verb verb);
+
+/* tables.c: the user variables that a text mentions, in the order of the text, quotes and @ not included; a
+ * name may come twice.  At most `max`; how many there are. */
+unsigned statement_user_vars(struct bytes sql, const struct lexer_mode *mode, struct bytes *names,
+                             unsigned max);
+
+/* Likewise the system variables that are set as @@name, without a scope. */
+unsigned statement_unscoped_vars(struct bytes sql, const struct lexer_mode *mode, struct bytes *names,
+                                 unsigned max);
+
+/* values.c: an OK reported `id` for this text.  Certainly none of the values that the text itself gave (its
+ * parameters apart), but one that the server made? */
+bool statement_gives_no_id(struct bytes sql, const struct lexer_mode *mode, uint64_t id);
 
 /* ---- the normal form (digest.c) -------------------------------------------------------- */
 

@@ -148,6 +148,10 @@ static void read_assigned(struct part *p, enum reach reach)
         p->effects |= EFFECT_SETS_INSERT_ID;
     if (name_is_tracker(name))
         p->effects |= EFFECT_TRACKING;
+    if (name_is(name, "insert_id")) {
+        p->effects |= EFFECT_SETS_ONE_SHOT;
+        p->needs_primary = true;
+    }
     part_next(p);
     struct token first = p->token;
     if (is_autocommit)

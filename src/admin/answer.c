@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-enum { FLAG_BINARY = 0x80 };
-
 void answer_init(struct answer *a)
 {
     *a = (struct answer){ .n_columns = 0 };

@@ -280,47 +280,90 @@ bool backend_ask(struct task *t, struct backend *be, uint8_t command, struct byt
     return backend_ask_ok(t, be, command, argument, NULL, deadline, why);
 }
 
-static bool read_definitions(struct task *t, struct backend *be, size_t n, uint16_t *charset,
-                             double deadline, struct fault *why)
+/* The packet that ends rows, or definitions without DEPRECATE_EOF. */
+static bool is_end(struct bytes payload)
+{
+    return payload.len > 0 && payload.data[0] == 0xFE && payload.len < FRAME_MAX;
+}
+
+static bool read_definitions(struct task *t, struct backend *be, double deadline, struct result_set *out,
+                             struct fault *why)
 {
     struct bytes payload;
-    struct column column;
-    bool has_eof = (be->caps & CAP_DEPRECATE_EOF) == 0;
-    for (size_t i = 0; i < n; i++)
+    struct column_count columns;
+    if (!read_packet(t, be, &payload, deadline, why))
+        return false;
+    if (payload.len > 0 && payload.data[0] == 0x00)
+        return true;              /* an OK: no result set */
+    if (!column_count_read(payload, be->caps, &columns) || !columns.follow || columns.count > 4096)
+        return refused(be, payload, why);
+    out->n_columns = (unsigned)columns.count;
+    out->columns = arena_alloc(task_arena(t), out->n_columns * sizeof *out->columns);
+    for (unsigned i = 0; i < out->n_columns; i++)
+        if (!read_packet(t, be, &out->columns[i], deadline, why))
+            return false;
+    return (be->caps & CAP_DEPRECATE_EOF) != 0 || read_packet(t, be, &payload, deadline, why);
+}
+
+static bool end_result(const struct backend *be, struct bytes payload, struct result_set *out,
+                       struct fault *why)
+{
+    struct ok ok;
+    struct cursor c = cursor_of(bytes_skip(payload, 1));
+    if ((be->caps & CAP_DEPRECATE_EOF) == 0) {
+        out->warnings = read_u16(&c);
+        return !c.bad || nonsense(be, why);
+    }
+    if (!ok_read(payload, be->caps, &ok, why))
+        return false;
+    out->warnings = ok.warnings;
+    return true;
+}
+
+bool backend_read_result(struct task *t, struct backend *be, size_t max_rows, double deadline,
+                         struct result_set *out, struct fault *why)
+{
+    struct bytes payload;
+    *out = (struct result_set){ .n_rows = 0 };
+    if (!read_definitions(t, be, deadline, out, why))
+        return false;
+    if (out->n_columns == 0)
+        return true;
+    out->rows = arena_alloc(task_arena(t), (max_rows + 1) * sizeof *out->rows);
+    for (;;) {
         if (!read_packet(t, be, &payload, deadline, why))
             return false;
-    if (n > 0 && !column_read(payload, be->caps, &column, why))
-        return nonsense(be, why);
-    *charset = n > 0 ? column.charset : 0;
-    return !has_eof || read_packet(t, be, &payload, deadline, why);
+        if (is_end(payload))
+            break;
+        if (payload.len > 0 && payload.data[0] == 0xFF)
+            return refused(be, payload, why);
+        if (out->n_rows < max_rows)
+            out->rows[out->n_rows] = payload;
+        out->n_rows++;
+    }
+    if (!end_result(be, payload, out, why))
+        return false;
+    return out->n_rows <= max_rows || fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
+                                                "volvox: an answer has more than %zu rows", max_rows);
 }
 
 bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows, double deadline,
                        struct fault *why)
 {
-    struct bytes payload;
+    struct result_set r;
+    struct column last = { .charset = 0 };
     size_t n = rows->n_columns;
-    rows->n_rows = 0;
-    if (!read_packet(t, be, &payload, deadline, why))
-        return false;
-    if (payload.len > 0 && payload.data[0] == 0x00)
-        return true;
-    struct column_count columns;
-    if (!column_count_read(payload, be->caps, &columns) || columns.count != n)
-        return refused(be, payload, why);
-    if (!read_definitions(t, be, columns.follow ? n : 0, &rows->charset, deadline, why))
-        return false;
-    for (;;) {
-        if (!read_packet(t, be, &payload, deadline, why))
-            return false;
-        if (payload.len > 0 && payload.data[0] == 0xFE)
-            return true;
-        if (payload.len == 0 || payload.data[0] == 0xFF)
-            return refused(be, payload, why);
-        if (rows->n_rows == rows->max_rows ||
-            !text_row_read(payload, rows->values + n * rows->n_rows++, n, why))
+    if (!backend_read_result(t, be, rows->max_rows, deadline, &r, why))
+        return why->blame == BLAME_OURS ? nonsense(be, why) : false;
+    rows->n_rows = r.n_rows;
+    if (r.n_columns != 0 &&
+        (r.n_columns != n || !column_read(r.columns[n - 1], be->caps, &last, why)))
+        return nonsense(be, why);
+    rows->charset = last.charset;
+    for (size_t i = 0; i < r.n_rows; i++)
+        if (!text_row_read(r.rows[i], rows->values + n * i, n, why))
             return nonsense(be, why);
-    }
+    return true;
 }
 
 bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *rows,

@@ -373,15 +373,41 @@ void backend_offer(struct backend *be, void (*wanted)(struct backend *be))
         wanted(be);
 }
 
+static struct backend *find_offered(const struct pools *ps, const struct server *server)
+{
+    list_for_each(link, &ps->all) {
+        struct backend *be = list_entry(link, struct backend, all);
+        if (be->server == server && be->place == BACKEND_LEASED && be->wanted != NULL)
+            return be;
+    }
+    return NULL;
+}
+
+/* (Who is asked may run a task: others of the list may be gone afterwards.) */
+static bool ask_a_holder(struct pools *ps, struct server *server)
+{
+    struct backend *be = find_offered(ps, server);
+    if (be == NULL)
+        return false;
+    void (*wanted)(struct backend *) = be->wanted;
+    be->wanted = NULL;
+    wanted(be);
+    return true;
+}
+
+/* One for each that waits. */
 void pool_ask_holders(struct pools *ps, struct server *server)
 {
-    list_for_each_safe(link, &ps->all) {
-        struct backend *be = list_entry(link, struct backend, all);
-        if (atomic_load_explicit(&server->wanted, memory_order_relaxed) == 0)
-            return;
-        if (be->server == server && be->place == BACKEND_LEASED && be->wanted != NULL)
-            be->wanted(be);
-    }
+    unsigned asked = 0;
+    while (asked < atomic_load_explicit(&server->wanted, memory_order_relaxed) &&
+           ask_a_holder(ps, server))
+        asked++;
+}
+
+void backend_keep(struct backend *be)
+{
+    if (atomic_load_explicit(&be->server->wanted, memory_order_relaxed) > 0)
+        ask_a_holder(be->pool->pools, be->server);
 }
 
 /* ---- the sweep: ages, reserves, pools of no more use ---------------------------------------- */

@@ -28,9 +28,11 @@ struct interned {                 /* first member of what is interned */
 
 /* ---- state.c: what a session or a backend is in ----------------------------------- */
 
-/* Schema and session variables, as servers report them: interned, immutable, counted; equal
- * sets are the same pointer, on all threads.  A variable that is not in the set has the
- * server's global value. */
+/* Schema and session variables, as servers report them, and user variables: interned, immutable, counted;
+ * equal sets are the same pointer, on all threads.  A variable that is not in the set has the server's
+ * global value.  A user variable's name begins with @ and is in small letters; its value is what to write
+ * behind "SET @name=", or STATE_UNKNOWN: it was set, but nobody has looked to what. */
+#define STATE_UNKNOWN BYTES_LITERAL("?")
 struct state_var {
     struct bytes name, value;
 };
@@ -55,9 +57,11 @@ bool state_takes(struct bytes name);
  * variable wins; one without a value (data NULL) takes it out of the set.  Gives a reference. */
 struct state *state_changed(const struct state *from, const struct bytes *schema,
                             const struct state_var *changes, unsigned n);
+/* The same without user variables: statements are prepared in the same way whatever these are. */
+struct state *state_of_texts(const struct state *s);
 /* The state to prepare a text in that was first prepared in `then`, on a backend that is in `now`: as
- * `then`, but autocommit stays (setting it could end a transaction), and so does the schema if there
- * was none (the text named all of its own).  Gives a reference. */
+ * `then`, but autocommit stays (setting it could end a transaction), and so do user variables, and the
+ * schema if there was none (the text named all of its own).  Gives a reference. */
 struct state *state_to_prepare_in(const struct state *then, const struct state *now);
 /* The value, or data NULL. */
 struct bytes state_value(const struct state *s, struct bytes name);
@@ -197,6 +201,8 @@ struct backend {
     bool multi_statements;        /* as COM_SET_OPTION last said; no reset changes it     */
     bool schema_is_old;           /* its collation was reset or may be another by now: enter it
                                      again before a session that is in it goes on          */
+    bool insert_id_in_doubt;
+    bool had_user_vars;           /* some were set to NULL to be gone: not the same as never set */
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */
@@ -207,8 +213,7 @@ struct backend {
     uint64_t ticket;              /* of the present or the last lease, unique on its worker */
     struct list all;              /* pools->all of the worker that owns it                 */
     uint32_t holder_id;           /* of the session, for operators                        */
-    uint32_t insert_id_of;        /* the session whose LAST_INSERT_ID() it has, 0 = nobody's */
-    uint64_t insert_id;           /* ... and which                                        */
+    uint64_t insert_id;           /* LAST_INSERT_ID() there, if it is known               */
     void *holder;                 /* the session that leases it                           */
     void (*lost)(struct backend *be); /* see backend_watch()                              */
     void (*wanted)(struct backend *be); /* see backend_offer()                            */
@@ -264,9 +269,11 @@ void pool_put(struct backend *be, enum put how);
 void backend_watch(struct backend *be, void (*lost)(struct backend *be));
 /* Of a connection that was lost so: the server's error, if it sent one. */
 bool backend_last_words(const struct backend *be, struct fault *why);
-/* Besides, an idle holder that could do without may be asked for it when somebody has to wait:
- * `wanted` puts it back if it can (NULL: it can't).  Ends with the watch. */
+/* Besides, an idle holder that could do without may be asked for it, once, when somebody has to wait:
+ * `wanted` puts it back, now or soon, or says backend_keep().  (NULL: it can't.)  Ends with the watch. */
 void backend_offer(struct backend *be, void (*wanted)(struct backend *be));
+/* The holder was asked and can't do without: another one is asked. */
+void backend_keep(struct backend *be);
 
 /* Have the server interrupt the command that this leased backend runs (KILL QUERY from another connection
  * of the same account).  Never parks: a task of its own does it.  The backend will not serve another
@@ -298,6 +305,20 @@ struct ask_rows {
 /* Likewise, of any number of rows up to max_rows. */
 bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *rows,
                       struct fault *why);
+/* A whole small result set (copies in the task's arena): the definitions' packets as they came, the
+ * rows' payloads, the warnings its end told of.  No columns: it was an OK. */
+struct result_set {
+    unsigned n_columns;
+    size_t n_rows;
+    struct bytes *columns, *rows;
+    uint16_t warnings;
+};
+/* Read the result set of a query that backend_write() has appended and that was flushed.  False as above;
+ * OURS (nothing of it is left in the stream) when it has more than max_rows rows. */
+bool backend_read_result(struct task *t, struct backend *be, size_t max_rows, double deadline,
+                         struct result_set *out, struct fault *why);
+/* It is in this state now. */
+void backend_set_state(struct backend *be, struct state *state);
 /* Have it report what Volvox wants to hear (`as` NULL), or something else.  As backend_ask(). */
 bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why);
 /* It is in this state now (a reference of its own is taken). */

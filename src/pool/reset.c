@@ -11,6 +11,9 @@ bool backend_reset(struct task *t, struct backend *be, double deadline, struct f
         return false;
     be->schema_is_old = true;     /* the name stays, collation_database does not */
     be->has_diagnostics = false;
+    be->insert_id = 0;
+    be->insert_id_in_doubt = false;
+    be->had_user_vars = false;
     return backend_track(t, be, deadline, why);
 }
 
@@ -91,8 +94,9 @@ void pool_put(struct backend *be, enum put how)
         drop_put(be);
         return;
     }
-    if (how == PUT_CLOSE || how == PUT_KILL || be->interrupted || be->state_in_doubt || be->stream.broken || be->stream.peer_closed || be->n_owed > 0 ||
-        has_unread(be) || !backend_is_fresh(be, limits)) {
+    if (how == PUT_CLOSE || how == PUT_KILL || be->interrupted || be->state_in_doubt ||
+        be->stream.broken || be->stream.peer_closed || be->n_owed > 0 || has_unread(be) ||
+        !backend_is_fresh(be, limits)) {
         backend_close(be, how == PUT_CLOSE || how == PUT_KILL ? "conversation is over" : "not fresh");
         return;
     }

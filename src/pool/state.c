@@ -153,11 +153,40 @@ struct state *state_changed(const struct state *from, const struct bytes *schema
     return s;
 }
 
+static bool is_user_var(const struct state_var *v)
+{
+    return v->name.len > 0 && v->name.data[0] == '@';
+}
+
+static bool is_autocommit(const struct state_var *v)
+{
+    return bytes_equal(v->name, BYTES_LITERAL("autocommit"));
+}
+
+struct state *state_of_texts(const struct state *s)
+{
+    unsigned n = 0;
+    while (n < s->n_vars && is_user_var(&s->vars[n]))   /* '@' sorts before all letters */
+        n++;
+    return intern_state(s->schema, s->vars + n, s->n_vars - n);
+}
+
 struct state *state_to_prepare_in(const struct state *then, const struct state *now)
 {
-    struct state_var kept = { .name = BYTES_LITERAL("autocommit") };
-    kept.value = state_value(now, kept.name);
-    return state_changed(then, then->schema.len > 0 ? NULL : &now->schema, &kept, 1);
+    struct state_var *vars = mem_alloc((then->n_vars + now->n_vars + 1) * sizeof *vars);
+    unsigned n = 0;
+    for (unsigned i = 0; i < then->n_vars; i++)
+        if (!is_user_var(&then->vars[i]) && !is_autocommit(&then->vars[i]))
+            vars[n++] = then->vars[i];
+    struct state *s = intern_state(then->schema.len > 0 ? then->schema : now->schema, vars, n);
+    n = 0;
+    for (unsigned i = 0; i < now->n_vars; i++)
+        if (is_user_var(&now->vars[i]) || is_autocommit(&now->vars[i]))
+            vars[n++] = now->vars[i];
+    struct state *with = state_changed(s, NULL, vars, n);
+    mem_free(vars);
+    state_drop(s);
+    return with;
 }
 
 struct bytes state_value(const struct state *s, struct bytes name)
@@ -274,9 +303,23 @@ static void write_default(struct buf *sql, struct bytes name, uint64_t caps)
     buf_add(sql, name);
 }
 
+/* (What nobody has looked at is only ever gone away from: no state that is wanted has it.) */
+static void write_user_var(struct buf *sql, struct bytes name, const struct bytes *value)
+{
+    must(value == NULL || !bytes_equal(*value, STATE_UNKNOWN));
+    buf_add(sql, BYTES_LITERAL("@`"));
+    buf_add(sql, bytes_skip(name, 1));
+    buf_add(sql, BYTES_LITERAL("`="));
+    buf_add(sql, value != NULL ? *value : BYTES_LITERAL("NULL"));
+}
+
 static void write_assignment(struct buf *sql, struct bytes name, const struct bytes *value, uint64_t caps)
 {
     buf_add(sql, buf_len(sql) > 0 ? BYTES_LITERAL(",") : BYTES_LITERAL("SET "));
+    if (name.data[0] == '@') {
+        write_user_var(sql, name, value);
+        return;
+    }
     buf_add(sql, BYTES_LITERAL("@@session."));
     buf_add(sql, name);
     buf_add_u8(sql, '=');

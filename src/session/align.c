@@ -27,13 +27,13 @@ bool state_is_utf8(const struct state *state)
 
 void give_insert_id(const struct session *s, struct backend *be)
 {
-    be->insert_id_of = s->id;
     be->insert_id = s->insert_id;
+    be->insert_id_in_doubt = false;
 }
 
 static bool has_insert_id(const struct session *s, const struct backend *be)
 {
-    return be->insert_id_of == s->id && be->insert_id == s->insert_id;
+    return !be->insert_id_in_doubt && be->insert_id == s->insert_id;
 }
 
 static void owe(struct backend *be, enum owed what)
@@ -121,15 +121,17 @@ static bool restore(struct session *s, struct state *wanted, bool enters, const 
                     struct fault *why)
 {
     struct backend *be = s->lease;
+    unsigned before = be->n_owed;
     if (!write_restore(be, wanted, enters, insert_id)) {
         /* A schema can't be left for none but by a reset, which keeps it too. */
         return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
                          "volvox: server %s can't be brought back to having no schema",
                          be->server->name);
     }
-    if (be->n_owed == 0)
+    if (be->n_owed == before)
         return true;
     count(session_worker(s), restores);
+    be->had_user_vars |= user_vars_go(be->state, wanted);
     backend_set_state(be, wanted);
     if (insert_id != NULL)
         give_insert_id(s, be);
@@ -162,10 +164,27 @@ static bool is_sandboxed(struct backend *be, struct fault *why)
     return true;
 }
 
-/* The session's last statement left nothing to ask about; somebody else's may have, and so may what
- * has just been set.  (MariaDB keeps warnings across statements that use no table, like DO 0) */
+static bool restore_for(struct session *s, const struct command *cmd, struct fault *why)
+{
+    struct backend *be = s->lease;
+    bool needs_id = uses_insert_id(cmd) && !has_insert_id(s, be) && !s->has_new_id;
+    bool leaves = leaves_schema(be, cmd);
+    bool enters = be->schema_is_old && s->state->schema.len > 0 && !leaves;
+    if (be->state == s->state && !needs_id && !enters)
+        return true;
+    struct state *wanted = leaves ? state_changed(s->state, &be->state->schema, NULL, 0)
+                                  : state_take(s->state);
+    bool ok = restore(s, wanted, enters, needs_id ? &s->insert_id : NULL, why);
+    state_drop(wanted);
+    return ok;
+}
+
+/* The session's last statement left nothing to ask about; somebody else's may have, or a SET of ours. */
 static void clear_diagnostics(struct backend *be)
 {
+    if (!be->has_diagnostics && be->n_owed == 0)
+        return;
+    /* (MariaDB keeps warnings across statements that use no table, like DO 0) */
     backend_write(be, COM_QUERY, BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
     be->has_diagnostics = false;
     owe(be, OWED_CLEAR);
@@ -175,31 +194,25 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
            struct fault *why)
 {
     struct backend *be = s->lease;
-    uint32_t effects = cmd->st.effects;
-    bool multi_matters = (effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
+    bool multi_matters = (cmd->st.effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
+    bool asks_counts = counts_are_asked(s, cmd);
+    bool about_before =
+        (plan->role == ROLE_SAME || tells_of_before(be, cmd)) && (s->pins & PIN_PASSING) == 0 && !asks_counts;
     if (be->sandbox == SANDBOX_IN)
         return true;
-    bool about_before = (plan->role == ROLE_SAME || tells_of_before(be, cmd)) &&
-                        (s->pins & PIN_PASSING) == 0 && (effects & EFFECT_COUNTS) == 0;
-    bool needs_id = (effects & EFFECT_INSERT_ID) != 0 && !has_insert_id(s, be);
-    const uint64_t *insert_id = needs_id ? &s->insert_id : NULL;
-
+    if (s->pins == 0 && user_vars_are_others(s, cmd) && !backend_reset(t, be, stall_deadline(t), why))
+        return false;
     if (multi_matters && be->multi_statements != s->multi_statements)
         write_option(be, s->multi_statements);
     if (s->asks_for_gtids || be->gtids != TRACK_NO_GTIDS)
         align_gtids(s);
-    bool leaves = leaves_schema(be, cmd);
-    bool enters = be->schema_is_old && s->state->schema.len > 0 && !leaves;
-    if (be->state != s->state || insert_id != NULL || enters) {
-        struct state *wanted =
-            leaves ? state_changed(s->state, &be->state->schema, NULL, 0) : state_take(s->state);
-        bool ok = restore(s, wanted, enters, insert_id, why);
-        state_drop(wanted);
-        if (!ok)
-            return false;
-    }
-    if (about_before && (be->has_diagnostics || be->n_owed > 0))
+    if (!restore_for(s, cmd, why))
+        return false;
+    if (about_before)
         clear_diagnostics(be);
-    bool wait = !cmd->st.reads_only || cmd->stmt != NULL;
-    return !wait || align_settle(t, s, why) || is_sandboxed(be, why);
+    bool spoils = asks_counts && be->n_owed > 0;
+    bool wait = !cmd->st.reads_only || cmd->stmt != NULL || spoils;
+    if (wait && !align_settle(t, s, why))
+        return is_sandboxed(be, why);
+    return !spoils || counts_are_gone(s, why);
 }

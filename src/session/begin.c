@@ -101,6 +101,7 @@ void begin_state(struct session *s, unsigned collation, const struct group_state
     s->collation = (uint16_t)login_collation(collation, usual, g);
     s->status = STATUS_AUTOCOMMIT;
     s->insert_id = 0;
+    counts_reset(s);
     s->has_new_id = s->says_own_id = s->explicit_transaction = false;
     s->mode = (struct lexer_mode){ .is_mariadb = g != NULL && g->is_mariadb,
                                    .version = g != NULL ? g->version_number : 0 };

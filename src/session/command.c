@@ -16,6 +16,13 @@ bool malformed_command(const struct session *s, struct fault *why)
                      s->mode.is_mariadb ? "" : ".");
 }
 
+struct bytes command_statement_text(const struct command *cmd)
+{
+    if (cmd->stmt != NULL)
+        return cmd->stmt->text->text;
+    return cmd->code == COM_QUERY || cmd->code == COM_STMT_PREPARE ? command_text(cmd) : BYTES_NONE;
+}
+
 static bool answer_nothing(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     (void)t, (void)s, (void)cmd, (void)why;
@@ -24,7 +31,7 @@ static bool answer_nothing(struct task *t, struct session *s, struct command *cm
 
 static bool answer_plain_ok(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
-    (void)cmd;
+    counts_changed(s, cmd, 0);
     return answer_ok(t, s, 1, why);
 }
 
@@ -32,7 +39,7 @@ static bool answer_plain_ok(struct task *t, struct session *s, struct command *c
 static bool set_option(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     uint8_t seq = 1;
-    struct ok ok = { .status = s->status & (STATUS_IN_TRANS | STATUS_AUTOCOMMIT) };
+    struct ok ok = { .status = session_status(s) };
     struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
     uint16_t option = read_u16(&c);
     if (c.bad && !s->mode.is_mariadb) /* (MariaDB reads on) */
@@ -40,6 +47,7 @@ static bool set_option(struct task *t, struct session *s, struct command *cmd, s
     if (option > 1)
         return unknown_command(why);
     s->multi_statements = option == 0;
+    counts_forget(s);
     end_of_rows_write(&s->client.out, &seq, &ok, s->caps);
     return stream_flush(t, &s->client, 0, why);
 }
@@ -83,6 +91,10 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
     command_statement(s, cmd, command_text(cmd));
     if ((cmd->st.effects & EFFECT_CONNECTION_ID) != 0)
         own_id_put(s, cmd);
+    if ((cmd->st.effects & EFFECT_COUNTS) != 0 && counts_can_answer(s, cmd))
+        return answer_with(cmd, counts_answer);
+    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && s->more != NULL && s->more->diagnostics != NULL)
+        return answer_with(cmd, diagnostics_answer);
     cmd->action = cmd->st.verb == VERB_KILL ? ACTION_KILL : ACTION_FORWARD;
     return true;
 }

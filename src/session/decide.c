@@ -9,7 +9,7 @@ static struct facts facts_of(const struct session *s)
         .in_read_only_transaction = in_transaction && (s->status & STATUS_IN_TRANS_READONLY) != 0,
         .autocommit = (s->status & STATUS_AUTOCOMMIT) != 0,
         .splits_reads = s->user->split_reads,
-        .pinned = s->lease != NULL && (s->pins & ~PIN_PASSING) != 0,
+        .pinned = s->lease != NULL && (s->pins & ~PIN_LEAVABLE) != 0,
     };
 }
 

@@ -15,7 +15,6 @@
 /* A server needs less for its widest table. */
 enum { KEPT_MAX_BYTES = 16 << 20 };
 
-#define CAPS_SAY_WHETHER (CAP_CACHE_METADATA | CAP_OPTIONAL_METADATA)
 
 bool definitions_matter(struct relay *x)
 {

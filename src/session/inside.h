@@ -44,18 +44,19 @@ static inline struct worker *session_worker(const struct session *s)
 enum { LOOK_AHEAD = 64 << 10 };
 
 /* Rare members of a session. */
+#define ID_NOT_KNOWN UINT64_MAX
 struct session_more {
     struct map statements;        /* client's id (4 bytes) -> struct stmt                 */
     uint32_t last_stmt_id;
     unsigned n_cursors, n_long_data; /* statements with one open                          */
-    uint64_t new_id_min, new_id_max, new_id; /* ids that OKs reported, see habits.c       */
-    uint64_t new_id_ticket;       /* of the lease in which they did                       */
+    uint64_t id_before;           /* LAST_INSERT_ID() of the lease before it was in doubt    */
     ev_timer wait;                /* while IDLE, see idle.c                               */
     uint32_t last_prepared;       /* by the last PREPARE, 0 if that failed: what MariaDB's
                                      clients call 0xFFFFFFFF                              */
     struct ends *ends;            /* NULL: as the socket says; stays to the end, proxied.c */
     struct tracking *tracking;    /* counted; as the client set session_track_*, NULL: it did not */
     struct untold *untold;        /* see tell.c                                           */
+    struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -138,6 +139,7 @@ struct outcome {
     uint8_t tries;                /* times it was sent again                              */
     bool drained;                 /* the client's command has been read to its end        */
     bool tunnelled;               /* there is no conversation any more                    */
+    bool diagnostics_taken;       /* diagnostics.c has them, the connection does not      */
     bool released;                /* the server ends the connection: COMMIT RELEASE       */
     uint16_t warnings;
     uint16_t error;               /* the server's, if got_error                           */
@@ -147,6 +149,8 @@ struct outcome {
     uint64_t rows;
 };
 
+/* The text that a command is about: that of its prepared statement, or its own; empty for others. */
+struct bytes command_statement_text(const struct command *cmd);
 /* Read the next command of the client; waits for it.  Parks. */
 bool command_read(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 /* What the text of a command is, as far as it is in sight. */
@@ -296,11 +300,12 @@ enum clarity {
 };
 /* Does a report of this variable leave something open?  Then s->unclear says what. */
 enum clarity note_unclear(struct session *s, const struct command *cmd, struct bytes name);
-/* MySQL warns of SET NAMES utf8, and a question would take that away; the answer is known, the character
- * set's default.  True if that was it. */
-bool learn_without_asking(struct session *s, const struct command *cmd, const struct outcome *out);
 /* Ask the lease's server what s->unclear says.  Parks. */
 bool learn_unclear(struct task *t, struct session *s, struct fault *why);
+/* Likewise what a command that has ended set and no server reports: SET @@x = ... on MariaDB (10.11) gives
+ * neither name nor STATE.  What can't be asked for pins.  Parks. */
+bool learn_unreported(struct task *t, struct session *s, const struct command *cmd, struct fault *why);
+
 /* ---- tell.c: what the client hears of changes ------------------------------------------------- */
 
 /* Append to `kept` those of an OK's entries that the client would have heard on a connection of its
@@ -335,6 +340,10 @@ void tracking_changed_unseen(struct session *s, const struct track *track);
 /* Who is to blame; keep, put back or close; what the client hears.  Returns whether the session
  * goes on.  Parks (to tell the client). */
 bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
+/* What the session needs its connection for when a command's response is over; 0: it is put back. */
+uint32_t pins_behind(const struct session *s, const struct command *cmd, const struct outcome *out);
+/* Are the diagnostics of the statement before still there after this command? */
+bool keeps_diagnostics(const struct session *s, const struct command *cmd);
 /* May a failed command be sent again, on another connection?  Then lets go of this one. */
 bool try_again(struct session *s, const struct command *cmd, struct outcome *out);
 /* An ERR packet for the client. */
@@ -346,14 +355,82 @@ bool tell_error(struct task *t, struct session *s, const struct fault *why, uint
 /* What a user's sessions have been seen to ask for. */
 bool habit_is_known(const struct session *s, const struct habits *h);
 void habit_note(const struct session *s, struct habits *h);
-/* An OK reported this id (0: none). */
-void note_insert_id(struct session *s, uint64_t id);
+
+#define CAPS_SAY_WHETHER (CAP_CACHE_METADATA | CAP_OPTIONAL_METADATA)
+
+/* ---- result.c: result sets of our own -------------------------------------------------------------- */
+
+/* In this order: how many columns, each of them; the rows' packets follow result_rows(). */
+void result_begin(struct session *s, uint8_t *seq, uint64_t columns);
+void result_column(struct session *s, uint8_t *seq, const struct column *c);
+void result_rows(struct session *s, uint8_t *seq, uint16_t warnings);
+void result_end(struct session *s, uint8_t *seq, uint16_t warnings);
+
+/* ---- counts.c ---------------------------------------------------------------------------------- */
+
+/* A response has ended: with an OK for so many rows, with a result set of so many, with an error. */
+void counts_changed(struct session *s, const struct command *cmd, uint64_t affected);
+void counts_read(struct session *s, const struct command *cmd, uint64_t rows);
+void counts_failed(struct session *s, const struct command *cmd, unsigned code);
+/* Does it ask the connection for them, about the statement before it?  (Of several the first may.) */
+bool counts_are_asked(const struct session *s, const struct command *cmd);
+/* The error if the connection can't know any more.  False. */
+bool counts_are_gone(const struct session *s, struct fault *why);
+/* Something ended that nothing is known of. */
+void counts_forget(struct session *s);
+/* The session was reset. */
+void counts_reset(struct session *s);
+/* It begins, in its schema. */
+void counts_begin(struct session *s);
+/* Can the command, a text that asks for ROW_COUNT() or FOUND_ROWS(), be answered without a server? */
+bool counts_can_answer(const struct session *s, const struct command *cmd);
+bool counts_answer(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+
+/* ---- insert_id.c ------------------------------------------------------------------------------- */
+
+/* Does it ask for LAST_INSERT_ID(), or can't that be known? */
+bool uses_insert_id(const struct command *cmd);
+/* A command's OK reported this id (0: none). */
+void note_insert_id(struct session *s, const struct command *cmd, uint64_t id);
 /* SET last_insert_id = ... */
 void set_insert_id(struct session *s, struct bytes value);
-/* LAST_INSERT_ID(expr) ran where no OK reports its value: whatever the connection says is ours. */
+/* A command that may have changed it has ended without an OK that says so. */
 void note_any_insert_id(struct session *s);
-/* Make s->insert_id certain, now that a statement uses it, or while its backend is at hand. Parks. */
+/* Make s->insert_id certain, if it is not, by asking the lease.  Parks. */
 bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
+
+/* ---- diagnostics.c: what SHOW WARNINGS says, without the connection ------------------------------ */
+
+/* Read them out of the leased backend, whose last command was the session's.  False with OURS: there are
+ * too many, the backend is sound; else it is lost.  Parks. */
+bool diagnostics_take(struct task *t, struct session *s, struct fault *why);
+/* What was taken is no longer of the last statement. */
+void diagnostics_forget(struct session *s);
+/* False, with the error that says so, if a command asks about what was taken. */
+bool diagnostics_are_here(const struct session *s, const struct command *cmd, struct fault *why);
+/* Answer a text command that asks about what was taken (session_more.diagnostics is there). */
+bool diagnostics_answer(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+
+/* ---- uservars.c ---------------------------------------------------------------------------------- */
+
+/* A command that may set user variables is about to be sent. */
+void user_vars_note(struct session *s, const struct command *cmd);
+/* Has the one set variables that the other has not? */
+bool user_vars_go(const struct state *from, const struct state *to);
+/* Does a command ask about variables that the session never set and the lease's backend has, from others?  Set
+ * to NULL they would not be as they were: only a reset undoes that. */
+bool user_vars_are_others(const struct session *s, const struct command *cmd);
+/* Look up those that were noted.  False with OURS: one can't be put back elsewhere (and has pinned the
+ * session for good); else the backend is lost.  Clears the backend's diagnostics.  Parks. */
+bool user_vars_take(struct task *t, struct session *s, struct fault *why);
+
+/* ---- leave.c ---------------------------------------------------------------------------------- */
+
+/* Take along what PIN_LEAVABLE pins are about; of the diagnostics only if wanted.  False with OURS: the
+ * session can't leave; else the backend is lost.  Parks. */
+bool take_along(struct task *t, struct session *s, bool diagnostics, struct fault *why);
+/* Somebody waits for the lease of this session, which is idle otherwise: give it back, if possible. */
+void leave_for_others(struct task *t, struct session *s);
 
 /* ---- stmts.c ----------------------------------------------------------------------------------------- */
 
@@ -524,6 +601,8 @@ bool carry_out(struct task *t, struct session *s, struct command *cmd, const str
 const struct listener_config *session_listener(const struct session *s);
 /* The same group of the listener's, by its name, in another configuration; false if it is gone. */
 bool session_follow_group(struct session *s, const struct config *now);
+/* The flags for answers of our own. */
+uint16_t session_status(const struct session *s);
 /* Write an OK packet with the session's status. */
 bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why);
 

@@ -304,9 +304,11 @@ static bool admit(struct talk *k, const struct claim *r, struct topology *topolo
     if (!enter_quota(s, u, account, why))
         return false;
     struct bytes schema = r->schema.len > 0 ? r->schema : bytes_str(u->schema);
-    return enter_schema(k, schema, why) &&
-           (r->offer.is_change || init_connect_run(k->t, s, g, why)) &&
-           welcome(k, g != NULL && g->is_mariadb, r->offer.is_change, why);
+    if (!enter_schema(k, schema, why) || (!r->offer.is_change && !init_connect_run(k->t, s, g, why)))
+        return false;
+    if (!r->offer.is_change)
+        counts_begin(s);
+    return welcome(k, g != NULL && g->is_mariadb, r->offer.is_change, why);
 }
 
 static bool bad_handshake(struct fault *why)
@@ -410,7 +412,7 @@ static bool forget_everything(struct task *t, struct session *s, uint32_t kept_p
                               struct fault *why)
 {
     statements_forget(s);
-    uint32_t pins = s->pins & ~PIN_PASSING;
+    uint32_t pins = s->pins & ~PIN_LEAVABLE;
     session_pin(s, s->pins & kept_pins);
     s->last_ticket = 0;           /* the next account must not come back to it */
     if (s->lease == NULL)

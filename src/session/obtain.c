@@ -31,6 +31,7 @@ void let_go(struct session *s, enum put how)
 {
     struct backend *be = s->lease;
     s->lease = NULL;
+    s->has_new_id = false;        /* settled before, or lost with it */
     pool_put(be, how);
 }
 
@@ -109,11 +110,10 @@ static void adopt_mode(struct session *s, const struct backend *be)
 void lease_hold(struct session *s, struct backend *be)
 {
     adopt_mode(s, be);
-    if (be->insert_id_of != s->id)
-        be->insert_id_of = 0;
     s->lease = be;
     be->holder = s;
     be->holder_id = s->id;
+    s->has_found_rows &= be->ticket == s->last_ticket;
     s->last_ticket = be->ticket;
     if (be->sandbox == SANDBOX_IN)
         session_pin(s, s->pins | PIN_EXPIRED);
@@ -154,63 +154,55 @@ static void count_role(const struct session *s, const struct topology *topology,
         count(w, commands_replica);
 }
 
-static bool asks_for_counts(const struct command *cmd)
-{
-    return (cmd->st.effects & EFFECT_COUNTS) != 0;
-}
-
 /* What is asked is about the statement before: find the connection that ran it, if nobody has
  * used it since. */
 static bool take_again(struct session *s, const struct command *cmd, const struct plan *plan,
                        struct fault *why)
 {
-    bool counts = asks_for_counts(cmd);
-    bool new_id = (cmd->st.effects & EFFECT_INSERT_ID) != 0 && s->has_new_id;
-    if (plan->role != ROLE_SAME && !counts && !new_id)
+    bool counts = (cmd->st.effects & EFFECT_COUNTS) != 0;
+    if (plan->role != ROLE_SAME && !counts)
         return true;
     uint64_t ticket = s->last_ticket;
     struct backend *be =
         counts && s->counts_lost ? NULL : pool_take_again(session_worker(s), ticket);
     if (be != NULL) {
+        s->last_ticket = be->ticket;
         lease_hold(s, be);
-        if (s->has_new_id && s->more->new_id_ticket == ticket)
-            s->more->new_id_ticket = be->ticket;
         return true;
     }
-    if (s->diagnostics_lost && (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0)
-        return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
-                         "volvox: the connection that had the diagnostics was needed by others who "
-                         "waited; they are gone");
-    if (!counts || ticket == 0)
+    if (!counts_are_asked(s, cmd) || ticket == 0)
         return true;
-    habit_note(s, &s->home->shared->counts);
-    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
-                     "volvox: FOUND_ROWS() or ROW_COUNT() came when the connection of the statement "
-                     "before had been given to others; from now on sessions of this user keep theirs, "
-                     "so run both again");
+    return counts_are_gone(s, why);
 }
 
-/* LAST_INSERT_ID() is used: find out what it is, unless that would disturb the counts that are asked
- * for in the same breath; then what the connection has must do. */
+/* LAST_INSERT_ID() is used: find out what it is, if that is in doubt.  If the connection had the session's id
+ * before, what it has now is right in any case. */
 static bool prepare_insert_id(struct task *t, struct session *s, const struct command *cmd,
                               struct fault *why)
 {
-    if ((cmd->st.effects & EFFECT_INSERT_ID) == 0)
+    if (!uses_insert_id(cmd) || !s->has_new_id || s->more->id_before == s->insert_id)
         return true;
-    habit_note(s, &s->home->shared->insert_ids);
-    if (!asks_for_counts(cmd) || s->lease == NULL || !s->has_new_id)
-        return settle_insert_id(t, s, why);
-    give_insert_id(s, s->lease);
-    return true;
+    s->counts_lost = true;
+    return settle_insert_id(t, s, why);
+}
+
+/* Would what the plan asks for be the server at hand again? */
+static bool leads_back(const struct session *s, const struct topology *topology, const struct plan *plan)
+{
+    const struct attempt first = { .n_avoid = 0 };
+    struct fault why;
+    return choose(s, topology, plan, &first, &why) == s->lease->server;
 }
 
 /* Held only for what the client might have asked next, and did not. */
-static bool leave_lease(struct task *t, struct session *s, struct fault *why)
+static bool leave_lease(struct task *t, struct session *s, const struct command *cmd,
+                        struct fault *why)
 {
-    bool asks = habit_is_known(s, &s->home->shared->insert_ids);
-    if (asks && !settle_insert_id(t, s, why))
-        return false;
-    session_pin(s, s->pins & ~PIN_PASSING);
+    if (!take_along(t, s, keeps_diagnostics(s, cmd), why)) {
+        /* it stays; whether that server will do is for it to say */
+        return why->blame == BLAME_OURS;
+    }
+    session_pin(s, s->pins & ~PIN_LEAVABLE);
     let_go(s, PUT_CLEAN);
     return true;
 }
@@ -235,7 +227,7 @@ static bool may_run_there(const struct session *s, const struct command *cmd, co
 static bool keep_held(struct task *t, struct session *s, const struct command *cmd,
                       const struct plan *plan, const struct topology *topology, struct fault *why)
 {
-    if (s->lease == NULL && !take_again(s, cmd, plan, why))
+    if (!diagnostics_are_here(s, cmd, why) || (s->lease == NULL && !take_again(s, cmd, plan, why)))
         return false;
     if (!prepare_insert_id(t, s, cmd, why))
         return false;
@@ -243,7 +235,8 @@ static bool keep_held(struct task *t, struct session *s, const struct command *c
         return true;
     if (!may_run_there(s, cmd, plan, topology, why))
         return false;
-    return lease_serves(s, topology, cmd, plan) || leave_lease(t, s, why);
+    return lease_serves(s, topology, cmd, plan) || leads_back(s, topology, plan) ||
+           leave_lease(t, s, cmd, why);
 }
 
 static bool lease_new(struct task *t, struct session *s, const struct command *cmd,

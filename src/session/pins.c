@@ -21,6 +21,7 @@ static const struct {
     { PIN_ONE_SHOT, "SET TRANSACTION" },
     { PIN_TEMP_TABLE, "temporary table" },
     { PIN_USER_VAR, "user variable" },
+    { PIN_USER_VAR_HELD, "user variable that can't be replayed" },
     { PIN_NAMED_LOCK, "named lock" },
     { PIN_HANDLER, "HANDLER" },
     { PIN_TEXT_PREPARE, "PREPARE as text" },
@@ -45,7 +46,8 @@ static const struct {
 enum { REASONS = ARRAY_LEN(pin_names), ENTRIES = 512 };
 
 struct pin_entry {
-    uint64_t digest, count, held_us;
+    uint64_t digest, count;
+    uint64_t held_us;             /* less the times at which those of now began             */
     unsigned now;
     uint8_t reason;               /* index in pin_names                                    */
     bool used;
@@ -106,7 +108,7 @@ static void begin(struct session *s, uint32_t pins)
 {
     struct pin_table *t = s->home->pins;
     s->pin_entry = (uint16_t)find_entry(t, first_reason(pins), s->digest);
-    s->pin_since_us = worker_now_us(session_worker(s));
+    t->entries[s->pin_entry].held_us -= worker_now_us(session_worker(s));
     t->entries[s->pin_entry].count++;
     t->entries[s->pin_entry].now++;
     gauge_add(&worker_counters(session_worker(s))->sessions_pinned, 1);
@@ -115,7 +117,7 @@ static void begin(struct session *s, uint32_t pins)
 static void end(struct session *s)
 {
     struct pin_entry *e = &s->home->pins->entries[s->pin_entry];
-    e->held_us += worker_now_us(session_worker(s)) - s->pin_since_us;
+    e->held_us += worker_now_us(session_worker(s));
     e->now--;
     gauge_add(&worker_counters(session_worker(s))->sessions_pinned, -1);
 }
@@ -145,8 +147,8 @@ size_t pins_copy(struct worker *w, struct pin_row *rows, size_t max)
     for (unsigned i = 0; i < REASONS + ENTRIES && n < max; i++) {
         const struct pin_entry *e = &t->entries[i];
         if (e->count > 0)
-            rows[n++] = (struct pin_row){ pin_names[e->reason].name, e->digest, e->count, e->held_us,
-                                          e->now };
+            rows[n++] = (struct pin_row){ pin_names[e->reason].name, e->digest, e->count,
+                                          e->held_us + e->now * worker_now_us(w), e->now };
     }
     return n;
 }

@@ -76,7 +76,8 @@ static bool pass_ok(struct task *t, struct relay *x, const struct response_found
     struct session *s = x->s;
     if (end_of_rows && x->insert_eof)
         amend_eof(x, ok);
-    if (as_sent && ok->track.len == 0 && same_dialect(x) && !has_untold(s))
+    bool is_plain = ok->track.len == 0 && (ok->status & STATUS_SESSION_STATE_CHANGED) == 0;
+    if (as_sent && is_plain && same_dialect(x) && !has_untold(s))
         return put(t, x, bytes_of(f->payload - FRAME_HEADER, f->payload_len + FRAME_HEADER));
     struct buf kept = { 0 };
     uint8_t seq = f->seq;
@@ -114,6 +115,10 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
     if (!ok_read(bytes_of(f->payload, f->payload_len), x->be->caps, &ok, &x->out->why))
         return false;
     learn_ok(x->s, x->cmd, &ok);
+    if (end_of_rows)
+        counts_read(x->s, x->cmd, x->r.rows);
+    else
+        counts_changed(x->s, x->cmd, ok.affected);
     x->out->learned = true;
     /* (MariaDB keeps those of a part when the parts behind it use no table) */
     x->out->warnings = MAX(x->out->warnings, ok.warnings);
@@ -183,6 +188,7 @@ static bool on_err(struct task *t, struct relay *x, const struct response_found 
     if (f->payload_len >= 3)
         x->out->error = (uint16_t)(f->payload[1] | f->payload[2] << 8);
     count(session_worker(x->s), server_errors);
+    counts_failed(x->s, x->cmd, x->out->error);
     /* An ERR carries no flags: with autocommit off there may be a transaction now. */
     if ((x->s->status & STATUS_AUTOCOMMIT) == 0)
         session_pin(x->s, x->s->pins | PIN_TRANSACTION);
@@ -328,28 +334,34 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
     return out->over;
 }
 
-/* Would a query of ours make MySQL forget what the client may ask for next? */
-static bool has_warnings_to_lose(const struct session *s, const struct outcome *out)
+/* A query of ours would make MySQL forget what the client may ask for next. */
+static bool save_diagnostics(struct task *t, struct session *s, struct outcome *out)
 {
-    return !s->lease->is_mariadb && (out->warnings > 0 || out->got_error);
+    if (s->lease->is_mariadb || (out->warnings == 0 && !out->got_error))
+        return true;
+    out->diagnostics_taken = diagnostics_take(t, s, &out->why);
+    if (!out->diagnostics_taken && out->why.blame == BLAME_OURS) {
+        out->why = FAULT_NONE;    /* too many: they are lost */
+        return true;
+    }
+    return out->diagnostics_taken;
 }
 
 /* What the reply left open is asked while the client reads its answer. */
 static bool look_up(struct task *t, struct session *s, const struct command *cmd, struct outcome *out)
 {
-    bool asks_ids = habit_is_known(s, &s->home->shared->insert_ids);
-    bool asks_counts = habit_is_known(s, &s->home->shared->counts);
-    /* who also asks for counts, or may ask for warnings, keeps the connection: there it can wait
-     * until it is needed */
-    bool wants_id =
-        ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || (asks_ids && !asks_counts)) &&
-        !has_warnings_to_lose(s, out);
-    if (s->unclear != 0)
-        learn_without_asking(s, cmd, out);
-    s->counts_lost = s->unclear != 0 || (wants_id && s->has_new_id);
-    if ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 && !s->has_new_id && !out->got_error)
+    bool is_run = cmd->code != COM_STMT_PREPARE;
+    if (is_run && ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || cmd->st.verb == VERB_CALL ||
+                   (out->got_error && cmd->st.verb == VERB_WRITE)))
         note_any_insert_id(s);
+    bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
+    bool is_unreported = is_run && (cmd->st.effects & EFFECT_SETS_UNREPORTED) != 0;
+    s->counts_lost = s->unclear != 0 || is_unreported || wants_id;
     if ((s->lease->reports_as_asked || s->tracking_unseen) && !tracking_end(t, s, cmd, out, &out->why))
+        out->over = false;
+    if (out->over && (s->unclear != 0 || is_unreported) && !save_diagnostics(t, s, out))
+        out->over = false;
+    if (out->over && is_unreported && !learn_unreported(t, s, cmd, &out->why))
         out->over = false;
     if (out->over && s->unclear != 0 && !learn_unclear(t, s, &out->why))
         out->over = false;

@@ -39,7 +39,7 @@ bool carry_out(struct task *t, struct session *s, struct command *cmd, const str
 /* What the session holds at the servers. */
 static void let_everything_go(struct session *s)
 {
-    bool clean = (s->pins & ~PIN_PASSING) == 0, is_replica = (s->pins & PIN_REPLICATION) != 0;
+    bool clean = (s->pins & ~PIN_LEAVABLE) == 0, is_replica = (s->pins & PIN_REPLICATION) != 0;
     if (s->lease != NULL)
         let_go(s, is_replica ? PUT_CLOSE : clean ? PUT_CLEAN : PUT_RESET);
     statements_forget(s);
@@ -69,6 +69,7 @@ static bool serve_command(struct task *t, struct session *s)
         count(session_worker(s), commands_answered);
         break;
     case ACTION_KILL:
+        counts_forget(s);
         out.done = kill_command(t, s, &cmd, &out);
         break;
     case ACTION_FORWARD:
@@ -172,34 +173,34 @@ static void on_lost(struct backend *be)
     }
 }
 
-/* Somebody waits for the connection, and it is held only for what the client might ask about its last
- * statement.  Should it ask, it hears that this is gone (obtain.c). */
+static void leave_idle(struct session *s);
+static void serve_or_starve(struct session *s);
+
+/* Somebody waits for the connection, and it is held only for what can be taken along.  A task does. */
 static void on_wanted(struct backend *be)
 {
     struct session *s = be->holder;
-    s->diagnostics_lost = (s->pins & PIN_DIAGNOSTICS) != 0;
-    s->counts_lost = true;
-    session_pin(s, 0);
-    backend_watch(be, NULL);
-    let_go(s, PUT_CLEAN);
+    s->is_wanted = true;
+    leave_idle(s);
+    serve_or_starve(s);
 }
 
 static void watch_lease(struct session *s)
 {
     backend_watch(s->lease, on_lost);
-    if ((s->pins & ~PIN_PASSING) == 0)
+    if ((s->pins & ~PIN_LEAVABLE) == 0 && !s->is_stuck)
         backend_offer(s->lease, on_wanted);
 }
 
 static void go_idle(struct session *s)
 {
     s->task = NULL;
-    if (s->lease != NULL)
-        watch_lease(s);
     stream_rest(&s->client);
     move(s, SESSION_IDLE);
     watch_idle(session_worker(s), &s->client.watch, on_readable);
     idle_begins(s);
+    if (s->lease != NULL)
+        watch_lease(s);           /* the last act: it may begin to serve again */
 }
 
 static void leave_idle(struct session *s)
@@ -286,6 +287,8 @@ static void serve(struct task *t, void *arg)
     struct session *s = arg;
     bool goes_on = !s->is_killed; /* while it waited for a stack */
     s->task = t;
+    if (s->is_wanted)
+        leave_for_others(t, s);
     /* What has arrived meanwhile is served now; then the stack goes back. */
     for (bool more = has_arrived(s, true); goes_on && more; more = has_arrived(s, false)) {
         goes_on = serve_command(t, s) && is_welcome(s);
@@ -555,10 +558,15 @@ void sessions_configured(struct worker *w, const struct config *now)
 
 /* ---- small things ----------------------------------------------------------------------------------- */
 
+uint16_t session_status(const struct session *s)
+{
+    return s->status & (STATUS_IN_TRANS | STATUS_AUTOCOMMIT | STATUS_IN_TRANS_READONLY |
+                        STATUS_NO_BACKSLASH_ESCAPES | STATUS_ANSI_QUOTES);
+}
+
 bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why)
 {
-    struct ok ok = { .status = s->status & (STATUS_IN_TRANS | STATUS_AUTOCOMMIT |
-                                            STATUS_IN_TRANS_READONLY | STATUS_NO_BACKSLASH_ESCAPES) };
+    struct ok ok = { .status = session_status(s) };
     ok_write(&s->client.out, &seq, &ok, 0x00, s->caps);
     return stream_flush(t, &s->client, 0, why);
 }

@@ -20,8 +20,7 @@ struct sessions_shared {
     atomic_uint open;             /* clients, logged in or not, all workers               */
     struct habits {
         atomic_ullong bits[16];   /* by hash of the user's name                           */
-    } counts, insert_ids;         /* its sessions ask for ROW_COUNT() or FOUND_ROWS(); for
-                                     LAST_INSERT_ID(): see habits.c                        */
+    } counts;                     /* its sessions ask for ROW_COUNT() or FOUND_ROWS()       */
     pthread_mutex_t quota_lock;
     struct map quotas;            /* user name -> struct quota, only users with a limit    */
     struct account_store learnt;  /* what logins told of accounts                         */
@@ -62,9 +61,12 @@ enum session_phase {
 /* Held only in case the client asks about its last statement, or goes on in the same way: who wants to
  * leave may. */
 #define PIN_PASSING (PIN_DIAGNOSTICS | PIN_COUNTS | PIN_EXPIRED)
+#define PIN_USER_VAR 0x00000200u       /* until its value has been looked up               */
+/* A session with no others may leave once it has taken along what these are about (leave.c). */
+#define PIN_LEAVABLE (PIN_PASSING | PIN_USER_VAR)
 /* These last until the session is reset or ends. */
+#define PIN_USER_VAR_HELD 0x00000040u  /* one that can't be put back elsewhere             */
 #define PIN_TEMP_TABLE 0x00000100u
-#define PIN_USER_VAR 0x00000200u
 #define PIN_NAMED_LOCK 0x00000400u
 #define PIN_HANDLER 0x00000800u
 #define PIN_TEXT_PREPARE 0x00001000u
@@ -107,7 +109,8 @@ struct session {
     struct session_more *more;    /* rare things; NULL until needed                       */
     uint64_t since_us;            /* of the phase                                         */
     uint64_t digest;              /* of the statement served last                         */
-    uint64_t pin_since_us;        /* see pins.c                                           */
+    int32_t row_count;            /* see counts.c                                         */
+    uint32_t found_rows;
     uint64_t insert_id;           /* what LAST_INSERT_ID() is, as far as is certain       */
     uint64_t last_ticket;         /* of the lease that served the last command            */
     uint64_t caps;                /* agreed with the client                               */
@@ -123,10 +126,15 @@ struct session {
     bool multi_statements : 1;
     bool counts_lost : 1;         /* a query of ours came behind the last command's: what
                                      ROW_COUNT() and FOUND_ROWS() say is not about it      */
-    bool diagnostics_lost : 1;    /* its connection was given away before the client asked */
+    bool has_select_limit : 1;    /* sql_select_limit is set                              */
+    bool knows_row_count : 1;
+    bool knows_found_rows : 1;
+    bool has_found_rows : 1;      /* ... the connection of `last_ticket` does             */
+    bool is_wanted : 1;           /* somebody waits for the connection it holds           */
+    bool is_stuck : 1;            /* ... and waits on: it has too much to take along       */
     bool is_paused : 1;           /* waits in pause.c                                     */
     bool is_held_back : 1;        /* waits in login_throttle.c                            */
-    bool has_new_id : 1;          /* more->new_id counts                                  */
+    bool has_new_id : 1;          /* insert_id is in doubt: its lease may have another one  */
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* as told: see tell.c                                    */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
@@ -272,7 +280,7 @@ struct pin_row {
     const char *reason;
     uint64_t digest;              /* 0: others, beyond the table's bound                  */
     uint64_t count;               /* how often                                            */
-    uint64_t held_us;             /* backend time, of those that have ended               */
+    uint64_t held_us;             /* backend time, until now                              */
     unsigned now;                 /* pinned so at present                                 */
 };
 /* The worker's own thread; at most `max` rows. */

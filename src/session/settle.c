@@ -95,34 +95,61 @@ static bool is_no_statement(const struct command *cmd)
 
 /* MariaDB keeps them across statements that use no table, and reports none with those; MySQL across
  * commands that are no statements, and reports them with those. */
-static bool keeps_diagnostics(const struct backend *be, const struct command *cmd)
+static bool backend_keeps_diagnostics(const struct backend *be, const struct command *cmd)
 {
     return be->is_mariadb || (cmd->code != COM_QUERY && cmd->code != COM_STMT_PREPARE &&
                               cmd->code != COM_STMT_EXECUTE && cmd->code != COM_STMT_FETCH);
 }
 
-/* The response is over and the conversation sound: what does the session still need this
- * connection for? */
-static void keep_or_put(struct session *s, const struct command *cmd, const struct outcome *out)
+/* MariaDB clears the list only for statements that use tables. */
+bool keeps_diagnostics(const struct session *s, const struct command *cmd)
+{
+    bool has_any = (s->pins & PIN_DIAGNOSTICS) != 0 || (s->more != NULL && s->more->diagnostics != NULL);
+    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 || is_no_statement(cmd))
+        return true;
+    if (!has_any || !cmd->whole)
+        return false;
+    if (cmd->code == COM_INIT_DB)
+        return true;
+    return s->mode.is_mariadb &&
+           !statement_uses_tables(command_statement_text(cmd), &s->mode, cmd->st.verb);
+}
+
+static bool has_new_diagnostics(const struct outcome *out)
+{
+    return (out->got_error || out->warnings > 0) && !out->diagnostics_taken;
+}
+
+uint32_t pins_behind(const struct session *s, const struct command *cmd, const struct outcome *out)
 {
     uint32_t pins = s->pins & ~PIN_PASSING;
-    bool about_before = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0;
     if (is_no_statement(cmd) && s->pins != 0)
-        return;
-    s->diagnostics_lost = false;
-    if (out->got_error || out->warnings > 0 || (about_before && (s->pins & PIN_DIAGNOSTICS) != 0))
+        return s->pins;
+    if (has_new_diagnostics(out) || ((s->pins & PIN_DIAGNOSTICS) != 0 && keeps_diagnostics(s, cmd)))
         pins |= PIN_DIAGNOSTICS;
     if ((cmd->st.effects & EFFECT_CALC_FOUND_ROWS) != 0 || habit_is_known(s, &s->home->shared->counts))
         pins |= PIN_COUNTS;
-    /* (MySQL warns of COM_FIELD_LIST and does not report that) */
-    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
-                                (s->lease->has_diagnostics && keeps_diagnostics(s->lease, cmd));
-    if (out->got_error && out->error == ER_MUST_CHANGE_PASSWORD) {
-        s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
+    if (out->got_error && out->error == ER_MUST_CHANGE_PASSWORD)
         pins |= PIN_EXPIRED;
-    }
     if (s->lease->reports_as_asked)
         pins |= PIN_TRACKING;
+    return pins;
+}
+
+/* The response is over and the conversation sound. */
+static void keep_or_put(struct session *s, const struct command *cmd, const struct outcome *out)
+{
+    uint32_t pins = pins_behind(s, cmd, out);
+    s->is_stuck = false;
+    if (is_no_statement(cmd) && s->pins != 0)
+        return;
+    if (has_new_diagnostics(out) || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd)))
+        diagnostics_forget(s);
+    /* (MySQL warns of COM_FIELD_LIST and does not report that) */
+    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
+                                (s->lease->has_diagnostics && backend_keeps_diagnostics(s->lease, cmd));
+    if ((pins & PIN_EXPIRED) != 0)
+        s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
     session_pin(s, pins);
     if (pins == 0)
         let_go(s, PUT_CLEAN);
@@ -173,6 +200,7 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return false;
     }
     note_failure(s, out);
+    counts_failed(s, cmd, out->why.code);
     if (out->answered && !s->is_killed)
         stream_flush(t, &s->client, stall_deadline(t), &broken);
     if (out->answered || s->is_killed)

@@ -144,6 +144,7 @@ void statements_forget(struct session *s)
     must(!ev_is_active(&s->more->wait));
     tracking_drop(s->more->tracking);
     untold_free(s->more->untold);
+    diagnostics_forget(s);
     *s->more = (struct session_more){ .ends = s->more->ends };
     s->has_new_id = false;
     s->asks_for_gtids = false;
@@ -171,8 +172,10 @@ struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct 
     /* With something open on a statement of this text, this one needs an id of its own; and so does one
      * whose text was too long to be kept, which lives only here. */
     bool is_own = s->more->n_cursors + s->more->n_long_data > 0 || !cmd->whole;
-    st->text = stmt_text_get(cmd->whole ? text : BYTES_NONE, s->state,
+    struct state *state = state_of_texts(s->state);
+    st->text = stmt_text_get(cmd->whole ? text : BYTES_NONE, state,
                              is_own ? (uint64_t)s->id << 32 | st->id : 0);
+    state_drop(state);
     map_put(&more->statements, bytes_of(&st->id, sizeof st->id), st);
     backend_stmt_add(s->lease, st->text, p->id, s->config->settings.statements_per_backend);
     if (!cmd->whole) {
@@ -312,6 +315,10 @@ bool stmt_command(struct session *s, struct command *cmd, struct fault *why)
         }
         if (st->st.verb == VERB_KILL)
             cmd->action = ACTION_KILL;
+        if (!opens && (st->st.effects & EFFECT_COUNTS) != 0 && counts_can_answer(s, cmd)) {
+            cmd->action = ACTION_ANSWER;
+            cmd->answer = counts_answer;
+        }
         return true;
     case COM_STMT_FETCH:
         if (st == NULL)
@@ -451,21 +458,28 @@ static bool bind_types(struct task *t, struct session *s, struct command *cmd,
         bs->bound = st->types_number;
         return true;
     }
-    if (st->types == NULL)
-        return fault_set(why, BLAME_POLICY, 1210, "Incorrect arguments to %s",
-                         cmd->code == COM_STMT_EXECUTE ? "mysqld_stmt_execute"
-                                                       : "mysqld_stmt_bulk_execute");
     if (bs->bound == st->types_number)
-        return true;
+        return true;              /* (nobody ever sent any: the server says whether that will do) */
     if (!insert_types(t, cmd, &x, why))
         return false;
     bs->bound = st->types_number;
     return true;
 }
 
+/* No types were ever sent for this statement, and those of another session won't do. */
+static bool needs_unbound(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+{
+    const struct stmt *st = cmd->stmt;
+    struct execute x;
+    struct fault why;
+    return bs->bound != 0 && st->types == NULL && st->params > 0 &&
+           execute_read(bytes_of(cmd->head, cmd->head_len), st->params, s->caps, &x, &why) && !x.types_sent;
+}
+
 bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct stmt *st = cmd->stmt;
+    bool executes = cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_BULK_EXECUTE;
     if (!is_open(st) && would_disturb(s, st)) {
         struct stmt_text *own = stmt_text_get(st->text->text, st->text->state,
                                               (uint64_t)s->id << 32 | st->id);
@@ -473,9 +487,10 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         st->text = own;
     }
     struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
+    if (bs != NULL && executes && needs_unbound(s, cmd, bs))
+        bs = NULL;
     if (bs == NULL && !prepare_there(t, s, st, &bs, why))
         return false;
-    bool executes = cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_BULK_EXECUTE;
     if (executes && !bind_types(t, s, cmd, bs, why))
         return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
     if (cmd->code == COM_STMT_SEND_LONG_DATA)

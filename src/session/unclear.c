@@ -17,7 +17,7 @@
  */
 #include "session/inside.h"
 
-#include <ctype.h>
+#include "base/str.h"
 
 /* Differs from what others have: its value, else NULL. */
 #define FLAG(name) \
@@ -78,6 +78,8 @@ static const struct group {
 };
 
 enum { ASKED_MAX = ARRAY_LEN(charset) + ARRAY_LEN(flags) + ARRAY_LEN(slow_log) + ARRAY_LEN(server_charset) };
+/* As many names of a SET @@a = ..., @@b = ... are looked for. */
+enum { UNREPORTED_MAX = 64 };
 
 static bool may_stand_for(struct bytes name, const struct group *g)
 {
@@ -144,47 +146,6 @@ static void take_variables(struct session *s, const struct state_var *vars, unsi
     backend_set_state(s->lease, s->state);
 }
 
-static bool takes_word(struct bytes *text, const char *word)
-{
-    size_t n = strlen(word);
-    while (text->len > 0 && isspace(text->data[0]))
-        *text = bytes_skip(*text, 1);
-    if (text->len <= n || !bytes_equal_nocase(bytes_of(text->data, n), bytes_str(word)) ||
-        !isspace(text->data[n]))
-        return false;
-    *text = bytes_skip(*text, n);
-    return true;
-}
-
-/* SET NAMES and one word. */
-static bool is_bare_set_names(struct bytes text)
-{
-    if (!takes_word(&text, "SET") || !takes_word(&text, "NAMES"))
-        return false;
-    while (text.len > 0 && isspace(text.data[0]))
-        text = bytes_skip(text, 1);
-    while (text.len > 0 && (isalnum(text.data[0]) || text.data[0] == '\'' || text.data[0] == '"'))
-        text = bytes_skip(text, 1);
-    return text.len == 0;
-}
-
-bool learn_without_asking(struct session *s, const struct command *cmd, const struct outcome *out)
-{
-    struct bytes now = state_value(s->state, BYTES_LITERAL("character_set_connection"));
-    struct bytes usual = BYTES_LITERAL("utf8mb3_general_ci");
-    bool has_text = cmd->code == COM_QUERY && cmd->whole && !out->drained;
-    if (s->lease->is_mariadb || out->warnings == 0 || !has_text || s->unclear != 1u << CHARSET ||
-        !bytes_equal(now, BYTES_LITERAL("utf8mb3")) || !is_bare_set_names(command_text(cmd)))
-        return false;
-    const struct state_var vars[] = {
-        { BYTES_LITERAL("collation_connection"), usual },
-        { BYTES_LITERAL(COLLATION_RESULTS), usual },
-    };
-    s->unclear = 0;
-    take_variables(s, vars, ARRAY_LEN(vars));
-    return true;
-}
-
 bool learn_unclear(struct task *t, struct session *s, struct fault *why)
 {
     const struct asked *asked[ASKED_MAX];
@@ -211,5 +172,55 @@ bool learn_unclear(struct task *t, struct session *s, struct fault *why)
             vars[known++] = (struct state_var){ name, row[i] };
     }
     take_variables(s, vars, known);
+    return true;
+}
+
+/* ---- what servers do not report at all ---------------------------------------------------------- */
+
+/* One that needs no quotes in an SQL of ours, in small letters, as servers report it. */
+static bool fold_name(struct bytes name, struct arena *a, struct bytes *folded)
+{
+    char *out = arena_strdup(a, name);
+    for (size_t i = 0; i < name.len; i++)
+        out[i] = (char)ascii_lower(name.data[i]);
+    *folded = bytes_of(out, name.len);
+    return state_takes(*folded);
+}
+
+/* As if the server had reported them. */
+static bool ask_variables(struct task *t, struct session *s, const struct command *cmd,
+                          const struct bytes *names, unsigned n, struct fault *why)
+{
+    struct state_var vars[UNREPORTED_MAX];
+    struct bytes values[UNREPORTED_MAX];
+    struct buf sql = { 0 };
+    for (unsigned i = 0; i < n; i++) {
+        buf_add(&sql, i == 0 ? BYTES_LITERAL("SELECT @@session.") : BYTES_LITERAL(",@@session."));
+        buf_add(&sql, names[i]);
+    }
+    bool ok = backend_ask_row(t, s->lease, buf_bytes(&sql), values, n, why);
+    buf_release(&sql);
+    if (!ok)
+        return false;
+    for (unsigned i = 0; i < n; i++)
+        vars[i] = (struct state_var){ names[i], values[i].data != NULL ? values[i] : BYTES_NONE };
+    learn_variables(s, cmd, vars, n);
+    return true;
+}
+
+bool learn_unreported(struct task *t, struct session *s, const struct command *cmd, struct fault *why)
+{
+    struct bytes names[UNREPORTED_MAX];
+    unsigned n = UNREPORTED_MAX + 1;
+    if (cmd->whole)
+        n = statement_unscoped_vars(command_statement_text(cmd), &s->mode, names, UNREPORTED_MAX);
+    bool askable = n <= UNREPORTED_MAX;
+    for (unsigned i = 0; askable && i < n; i++)
+        askable = fold_name(names[i], task_arena(t), &names[i]);
+    if (n == 0 || (askable && ask_variables(t, s, cmd, names, n, why)))
+        return true;
+    if (askable && why->blame != BLAME_QUERY)
+        return false;
+    session_pin(s, s->pins | PIN_VARIABLE);
     return true;
 }

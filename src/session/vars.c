@@ -19,6 +19,7 @@ void session_set_state(struct session *s, struct state *state)
     bool is_told = (s->pins & (PIN_TRACKING | PIN_UNTRACKED)) == 0;
     if (modes.data != NULL)
         mode_take(&s->mode, modes);
+    s->has_select_limit = state_value(state, BYTES_LITERAL("sql_select_limit")).data != NULL;
     s->mode.quotes_unknown = modes.data == NULL || !is_told;
     struct bytes charset = state_value(state, BYTES_LITERAL("character_set_client"));
     s->mode.charset = is_told ? lexer_charset(charset) : LEXER_UNKNOWN;
@@ -132,6 +133,7 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
         switch (track.type) {
         case TRACK_SYSVAR:
             s->says_own_id |= bytes_equal(track.name, BYTES_LITERAL("pseudo_thread_id"));
+            l->is_explained |= is_insert_id(track.name);
             if (is_insert_id(track.name))
                 set_insert_id(s, track.value);
             else if (starts_with(track.name, "session_track_"))
@@ -218,7 +220,7 @@ void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
     learn_status(s, ok);
     if (cmd->st.is_broken)
         learn_doubt(s, cmd);
-    note_insert_id(s, ok->insert_id);
+    note_insert_id(s, cmd, ok->insert_id);
     if (ok->track.len == 0)
         return;
     struct lesson l = { .n = 0 };
@@ -246,13 +248,13 @@ void learn_effects(struct session *s, const struct command *cmd)
     static const struct {
         uint32_t effect, pin;
     } unseen[] = {
-        { EFFECT_USER_VAR, PIN_USER_VAR },       { EFFECT_NAMED_LOCK, PIN_NAMED_LOCK },
+        { EFFECT_NAMED_LOCK, PIN_NAMED_LOCK },
         { EFFECT_HANDLER, PIN_HANDLER },         { EFFECT_CALC_FOUND_ROWS, PIN_COUNTS },
         { EFFECT_PROCEDURE, PIN_PROCEDURE },     { EFFECT_ROLE, PIN_ROLE },
         { EFFECT_TEMP_TABLE, PIN_TEMP_TABLE },   { EFFECT_TEXT_PREPARE, PIN_TEXT_PREPARE },
         { EFFECT_RESOURCE_GROUP, PIN_RESOURCE_GROUP },
         { EFFECT_INSTANCE_LOCK, PIN_INSTANCE_LOCK },
-        { EFFECT_SETS_UNREPORTED, PIN_VARIABLE },
+        { EFFECT_SETS_ONE_SHOT, PIN_VARIABLE },
     };
     uint32_t pins = s->pins;
     if (cmd->code == COM_STMT_PREPARE)
@@ -266,6 +268,8 @@ void learn_effects(struct session *s, const struct command *cmd)
         pins |= PIN_REPLICATION;
     if (pins != s->pins)
         session_pin(s, pins);
+    if ((cmd->st.effects & EFFECT_USER_VAR) != 0)
+        user_vars_note(s, cmd);
 }
 
 void learn_doubt(struct session *s, const struct command *cmd)

@@ -80,6 +80,12 @@ class Place:
         self.volvox = Volvox(self.volvox.settings).start()
         pytest.fail(f"volvox did not survive:\n{text}", pytrace=False)
 
+    def forget(self):
+        """A Volvox that has not learned yet whose sessions keep their connections."""
+        if not DIRECT:
+            self.volvox.stop()
+            self.volvox = Volvox(self.volvox.settings).start()
+
     def stop(self):
         try:
             if self.volvox:

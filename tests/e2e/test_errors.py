@@ -120,6 +120,7 @@ NOT_PROVOKED = {
     "volvox: server is lost during the TLS handshake: REASON": "a reason is known if the socket breaks between two calls",
     "volvox: connection to server is lost: REASON": "a reason is known if the socket breaks between two calls",
     "volvox: server did not go on in time": "takes 60 s",
+    "volvox: server NAME shows its warnings": "only a server that lies",
     "volvox: server NAME is too old": "greeting_read() refuses such servers before",
     "volvox: server NAME can't be brought back to having no schema":
         "leases are chosen so that it does not happen; said if they were not",
@@ -274,7 +275,8 @@ def test_a_row_for_volvox_itself_that_makes_no_sense(house):
     entry = b"\0" + lenstr(lenstr(b"character_set_connection") + lenstr(b"latin1"))
     reported = frame(1, ok_payload(status=status) + lenstr(b"") + lenstr(entry))
     column = lenstr(b"def") + lenstr(b"") * 5 + b"\x0c" + bytes(12)
-    row = frame(1, b"\3") + b"".join(frame(n, column) for n in (2, 3, 4)) + frame(5, b"\1a")
+    row = (frame(1, b"\3") + b"".join(frame(n, column) for n in (2, 3, 4)) + frame(5, b"\1a")
+           + frame(6, ok_payload(head=0xFE)))
 
     def answer(connection, code, payload):
         return reported if payload == b"set names latin1" else row if payload.startswith(b"SELECT CAST(@@char") else None
@@ -478,7 +480,8 @@ def test_diagnostics_whose_connection_was_needed(one):
         with pytest.raises(ServerError):
             a.query("/* volvox: primary */ select nosuch")
         b.query("/* volvox: primary */ select 1")
-        told("volvox: the connection that had the diagnostics", a.query, "show warnings")
+        assert len(a.query("show warnings").rows) == 1
+        told("volvox: the connection that had the diagnostics", a.query, "get diagnostics @n = number")
 
 
 @provokes("volvox: FOUND_ROWS() or ROW_COUNT() came when")
@@ -486,7 +489,7 @@ def test_counts_whose_connection_was_given_away(one):
     with Client(one.port) as a, Client(one.port) as b:
         a.query("/* volvox: primary */ select 1")
         b.query("/* volvox: primary */ select 1 union select 2")
-        told("volvox: FOUND_ROWS() or ROW_COUNT()", a.query, "/* volvox: primary */ select found_rows()")
+        told("volvox: FOUND_ROWS() or ROW_COUNT()", a.query, "/* volvox: primary */ select found_rows() + 1")
 
 
 # ---- limits ---------------------------------------------------------------------------------------------
@@ -603,7 +606,7 @@ def test_logins_that_are_refused(mariadb):
 
 
 @provokes("Unknown command", "Got packets out of order", "Unknown prepared statement handler", "Malformed communication packet",
-          "Incorrect arguments to mysqld_stmt_execute", "The statement (N) has no open cursor")
+          "The statement (N) has no open cursor")
 def test_commands_that_are_refused(mariadb):
     with mariadb.client(db="shop") as c:
         told("Unknown command", c.simple, 0x77)
@@ -611,7 +614,6 @@ def test_commands_that_are_refused(mariadb):
         told("Unknown prepared statement handler", c.simple, COM_STMT_EXECUTE, struct.pack("<IBI", 77, 0, 1))
         s = c.prepare("select ?")
         told("Malformed communication packet", c.simple, COM_STMT_EXECUTE, struct.pack("<I", s.id) + b"\0\1")
-        told("Incorrect arguments", c.execute, s, ["x"], types=False)
         told("The statement (N)", c.simple, COM_FETCH, struct.pack("<II", s.id, 1))
         assert c.ping()
         c.send_frame(5, b"\x0e")

@@ -1,0 +1,306 @@
+/*
+ * diagnostics.c - the warnings and errors of a session's last statement, when its connection is
+ * needed by others; see inside.h.
+ *
+ * They lie in the connection that ran the statement.  As long as nobody else needs that one, the
+ * session keeps it, and the server answers.  When somebody does, they are read out first, with SHOW
+ * WARNINGS and two SHOW COUNT(*) in one send (these leave FOUND_ROWS() and LAST_INSERT_ID() alone, on
+ * both families), and from then on we answer: with the server's own definitions and rows.
+ */
+#include "session/inside.h"
+
+#include "base/mem.h"
+#include "session/reader.h"
+
+/* max_error_count is 64 (MariaDB) or 1024 (MySQL) by default. */
+enum { MOST_ROWS = 1024, COLUMNS = 3 };
+
+struct diagnostics {
+    struct bytes columns[COLUMNS]; /* definitions, as the server sent them                  */
+    struct bytes count_column;     /* of SHOW COUNT(*) WARNINGS                             */
+    unsigned n_rows;
+    struct bytes *rows;
+    uint64_t warnings, errors; /* how many there were; rows may be fewer                */
+    uint16_t told;             /* the warning count at the end of SHOW WARNINGS         */
+    struct state *asked_in;    /* counted: the texts are in its character set            */
+    uint64_t caps;             /* of the definitions                                     */
+    uint8_t *mem;              /* what the views lie in                                 */
+};
+
+void diagnostics_forget(struct session *s)
+{
+    if (s->more == NULL || s->more->diagnostics == NULL)
+        return;
+    state_drop(s->more->diagnostics->asked_in);
+    mem_free(s->more->diagnostics->rows);
+    mem_free(s->more->diagnostics->mem);
+    mem_free(s->more->diagnostics);
+    s->more->diagnostics = NULL;
+}
+
+/* ---- taking them along ----------------------------------------------------------------------- */
+
+static struct bytes keep(uint8_t **at, struct bytes b)
+{
+    struct bytes kept = bytes_of(*at, b.len);
+    memcpy(*at, b.data, b.len);
+    *at += b.len;
+    return kept;
+}
+
+static struct diagnostics *copy(const struct result_set *shown, const struct result_set *counted)
+{
+    size_t size = counted->columns[0].len + 1;
+    for (unsigned i = 0; i < COLUMNS; i++)
+        size += shown->columns[i].len;
+    for (unsigned i = 0; i < shown->n_rows; i++)
+        size += shown->rows[i].len;
+    struct diagnostics *d = mem_zalloc(sizeof *d);
+    uint8_t *at = d->mem = mem_alloc(size);
+    for (unsigned i = 0; i < COLUMNS; i++)
+        d->columns[i] = keep(&at, shown->columns[i]);
+    d->count_column = keep(&at, counted->columns[0]);
+    d->n_rows = shown->n_rows;
+    d->rows = mem_alloc((d->n_rows + 1) * sizeof *d->rows);
+    for (unsigned i = 0; i < d->n_rows; i++)
+        d->rows[i] = keep(&at, shown->rows[i]);
+    d->told = shown->warnings;
+    return d;
+}
+
+static bool number_of(const struct result_set *counted, uint64_t *out)
+{
+    struct bytes value;
+    struct fault why;
+    return counted->n_columns == 1 && counted->n_rows == 1 &&
+           text_row_read(counted->rows[0], &value, 1, &why) && str_to_u64(value, out);
+}
+
+static bool has_definitions(const struct result_set *r, unsigned n, uint64_t caps)
+{
+    struct column c;
+    struct fault why;
+    for (unsigned i = 0; i < r->n_columns; i++)
+        if (!column_read(r->columns[i], caps, &c, &why))
+            return false;
+    return r->n_columns == n;
+}
+
+bool diagnostics_take(struct task *t, struct session *s, struct fault *why)
+{
+    struct backend *be = s->lease;
+    double deadline = stall_deadline(t);
+    struct result_set shown, warnings, errors;
+    uint64_t n_warnings, n_errors;
+    struct fault ignored;
+    backend_write(be, COM_QUERY, BYTES_LITERAL("SHOW WARNINGS"));
+    backend_write(be, COM_QUERY, BYTES_LITERAL("SHOW COUNT(*) WARNINGS"));
+    backend_write(be, COM_QUERY, BYTES_LITERAL("SHOW COUNT(*) ERRORS"));
+    if (!stream_flush(t, &be->stream, deadline, why))
+        return false;
+    bool taken = backend_read_result(t, be, MOST_ROWS, deadline, &shown, why);
+    if (!taken && why->blame != BLAME_OURS)
+        return false;
+    if (!backend_read_result(t, be, 1, deadline, &warnings, taken ? why : &ignored) ||
+        !backend_read_result(t, be, 1, deadline, &errors, taken ? why : &ignored)) {
+        why->blame = BLAME_SERVER;
+        return false;
+    }
+    if (!taken)
+        return false;
+    if (!has_definitions(&shown, COLUMNS, be->caps) || !has_definitions(&warnings, 1, be->caps) ||
+        !number_of(&warnings, &n_warnings) || !number_of(&errors, &n_errors))
+        return fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
+                         "volvox: server %s shows its warnings in a way that makes no sense",
+                         be->server->name);
+    diagnostics_forget(s);
+    struct diagnostics *d = session_more(s)->diagnostics = copy(&shown, &warnings);
+    d->caps = be->caps;
+    d->asked_in = state_take(s->state);
+    d->warnings = n_warnings;
+    d->errors = n_errors;
+    return true;
+}
+
+bool diagnostics_are_here(const struct session *s, const struct command *cmd, struct fault *why)
+{
+    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) == 0 || cmd->code == COM_STMT_PREPARE ||
+        s->more == NULL || s->more->diagnostics == NULL)
+        return true;
+    return fault_set(
+        why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+        "volvox: the connection that had the diagnostics was needed by others; SHOW WARNINGS, "
+        "SHOW ERRORS, @@warning_count and @@error_count alone can still be asked for");
+}
+
+/* ---- what is asked ------------------------------------------------------------------------------
+ */
+
+struct question {
+    bool counts;      /* how many, else which                                   */
+    bool errors_only; /* of the last one asked for                              */
+    uint64_t skip, most;
+    unsigned n_items; /* of SELECT                                              */
+    struct {
+        bool errors;
+        struct bytes name;
+    } items[4];
+};
+
+/* WARNINGS or ERRORS. */
+static bool read_which(struct reader *r, bool *errors)
+{
+    *errors = reader_at(r, "ERRORS");
+    return reader_pass(r, "ERRORS") || reader_pass(r, "WARNINGS");
+}
+
+/* [LIMIT n], [LIMIT skip, n], [LIMIT n OFFSET skip] */
+static bool read_limit(struct reader *r, struct question *q)
+{
+    if (!reader_pass(r, "LIMIT"))
+        return true;
+    if (!reader_pass_number(r, &q->most))
+        return false;
+    if (reader_pass_punct(r, ',')) {
+        q->skip = q->most;
+        return reader_pass_number(r, &q->most);
+    }
+    return !reader_pass(r, "OFFSET") || reader_pass_number(r, &q->skip);
+}
+
+/* SHOW [COUNT(*)] WARNINGS | ERRORS */
+static bool read_show(struct reader *r, struct question *q)
+{
+    q->counts = reader_pass(r, "COUNT");
+    if (q->counts &&
+        !(reader_pass_punct(r, '(') && reader_pass_punct(r, '*') && reader_pass_punct(r, ')')))
+        return false;
+    if (!read_which(r, &q->errors_only))
+        return false;
+    if (q->counts) {
+        q->n_items = 1;
+        q->items[0].errors = q->errors_only;
+        q->items[0].name = q->errors_only ? BYTES_LITERAL("@@session.error_count")
+                                          : BYTES_LITERAL("@@session.warning_count");
+        return true;
+    }
+    return read_limit(r, q);
+}
+
+static bool is_variable(struct bytes name, const char *wanted)
+{
+    static const char *const scopes[] = { "session.", "local." };
+    for (size_t i = 0; i < ARRAY_LEN(scopes); i++) {
+        size_t n = strlen(scopes[i]);
+        if (name.len > n && bytes_equal_nocase(bytes_of(name.data, n), bytes_str(scopes[i])))
+            name = bytes_skip(name, n);
+    }
+    return bytes_equal_nocase(name, bytes_str(wanted));
+}
+
+/* SELECT @@warning_count, @@session.error_count */
+static bool read_select(struct reader *r, struct question *q)
+{
+    q->counts = true;
+    do {
+        if (r->token.kind != TOKEN_SYSTEM_VAR || q->n_items == ARRAY_LEN(q->items))
+            return false;
+        struct bytes name = r->token.text;
+        bool errors = is_variable(name, "error_count");
+        if (!errors && !is_variable(name, "warning_count"))
+            return false;
+        q->items[q->n_items].errors = errors;
+        q->items[q->n_items++].name = bytes_of(name.data - 2, name.len + 2);
+        reader_next(r);
+    } while (reader_pass_punct(r, ','));
+    return true;
+}
+
+static bool read_question(struct bytes text, const struct lexer_mode *mode, struct question *q)
+{
+    struct reader r;
+    *q = (struct question){ .most = UINT64_MAX };
+    reader_begin(&r, text, mode);
+    bool understood = reader_pass(&r, "SHOW") ? read_show(&r, q)
+                                              : reader_pass(&r, "SELECT") && read_select(&r, q);
+    return understood && reader_at_end(&r);
+}
+
+/* ---- the answer
+ * ------------------------------------------------------------------------------------ */
+
+static void write_rows(struct session *s, const struct diagnostics *d, const struct question *q,
+                       uint8_t *seq)
+{
+    uint64_t skip = q->skip, most = q->most;
+    for (unsigned i = 0; i < d->n_rows && most > 0; i++) {
+        struct bytes values[COLUMNS];
+        struct fault why;
+        bool shown = text_row_read(d->rows[i], values, COLUMNS, &why) &&
+                     (!q->errors_only || bytes_equal(values[0], BYTES_LITERAL("Error")));
+        if (!shown)
+            continue;
+        if (skip > 0) {
+            skip--;
+            continue;
+        }
+        packet_write(&s->client.out, seq, d->rows[i]);
+        most--;
+    }
+}
+
+static bool write_which(struct session *s, const struct diagnostics *d, const struct question *q,
+                        uint8_t *seq, struct fault *why)
+{
+    struct column c;
+    result_begin(s, seq, COLUMNS);
+    for (unsigned i = 0; i < COLUMNS; i++) {
+        if (!column_read(d->columns[i], d->caps, &c, why))
+            return false;
+        result_column(s, seq, &c);
+    }
+    result_rows(s, seq, d->told);
+    write_rows(s, d, q, seq);
+    return true;
+}
+
+static bool write_counts(struct session *s, const struct diagnostics *d, const struct question *q,
+                         uint8_t *seq, struct fault *why)
+{
+    struct bytes values[ARRAY_LEN(q->items)];
+    char digits[ARRAY_LEN(q->items)][24];
+    struct column c;
+    if (!column_read(d->count_column, d->caps, &c, why))
+        return false;
+    result_begin(s, seq, q->n_items);
+    for (unsigned i = 0; i < q->n_items; i++) {
+        uint64_t n = q->items[i].errors ? d->errors : d->warnings;
+        c.name = q->items[i].name;
+        result_column(s, seq, &c);
+        snprintf(digits[i], sizeof digits[i], "%llu", (unsigned long long)n);
+        values[i] = bytes_str(digits[i]);
+    }
+    result_rows(s, seq, 0);
+    text_row_write(&s->client.out, seq, values, q->n_items);
+    return true;
+}
+
+static bool same_charset(const struct state *a, const struct state *b)
+{
+    struct bytes name = BYTES_LITERAL("character_set_results");
+    return bytes_equal(state_value(a, name), state_value(b, name));
+}
+
+bool diagnostics_answer(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+{
+    const struct diagnostics *d = s->more->diagnostics;
+    struct question q;
+    uint8_t seq = 1;
+    if (!same_charset(s->state, d->asked_in) || !read_question(command_text(cmd), &s->mode, &q))
+        return diagnostics_are_here(s, cmd, why);
+    if (!(q.counts ? write_counts(s, d, &q, &seq, why) : write_which(s, d, &q, &seq, why)))
+        return false;
+    result_end(s, &seq, q.counts ? 0 : d->told);
+    counts_read(s, cmd, 1);
+    return stream_flush(t, &s->client, stall_deadline(t), why);
+}
