@@ -29,11 +29,13 @@ static void *exactly(size_t size)
     return p;
 }
 
-static uint64_t digest_of(struct bytes sql, const struct lexer_mode *mode)
+/* False if a part changes how the parts behind it are read: what is a literal there is not for us to say. */
+static bool digest_of(struct bytes sql, const struct lexer_mode *mode, uint64_t *digest)
 {
     struct statement st;
     statement_read(sql, mode, &st);
-    return st.digest;
+    *digest = st.digest;
+    return !st.changes_reading;
 }
 
 /* In room of exactly `size` bytes; the caller frees. */
@@ -95,7 +97,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(exact, data + 2, size - 2);
     struct bytes sql = bytes_of(exact, size - 2);
     struct bytes other = with_other_literals(sql, &mode);
-    must(digest_of(sql, &mode) == digest_of(other, &mode));
+    uint64_t digest, other_digest;
+    if (digest_of(sql, &mode, &digest) && digest_of(other, &mode, &other_digest))
+        must(digest == other_digest);
     size_t room = size * 10;
     char *text = text_of(sql, &mode, room), *other_text = text_of(other, &mode, room);
     must(strcmp(text, other_text) == 0);
