@@ -461,8 +461,7 @@ static void read_part(struct part *p)
         p->reads_only = false;
 }
 
-/* ---- all parts
- * ---------------------------------------------------------------------------------------- */
+/* ---- all parts ------------------------------------------------------------------------------- */
 
 /* The higher, the less can be said of where it may run. */
 static unsigned strictness(enum verb v)

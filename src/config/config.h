@@ -165,6 +165,10 @@ enum user_tls { USER_TLS_ANY,           /* with or without                      
                 USER_TLS_REQUIRED,
                 USER_TLS_X509 };        /* and with a certificate that we believe        */
 
+enum user_pins { USER_PINS_ALLOWED,     /* its sessions may keep a connection            */
+                 USER_PINS_LOGGED,      /* ... the log says so                           */
+                 USER_PINS_DENIED };    /* statements that would make them are refused   */
+
 struct user_config {                    /* [user NAME] */
     char *name;
     bool asks_servers;                  /* the servers know the password, not this file: no
@@ -177,6 +181,7 @@ struct user_config {                    /* [user NAME] */
     unsigned group;
     unsigned max_connections;           /* 0: no limit of its own                        */
     bool split_reads;
+    enum user_pins pins;
     enum user_tls tls;
     char *tls_subject, *tls_issuer;     /* of its certificate; "" = any                  */
     char *password_file, *password_hash, *server_password_file; /* as written            */

@@ -16,6 +16,7 @@ static const char *const auth_words[] = { "file", "servers", NULL };
 static const char *const offer_words[] = { "off", "zlib", "zstd", "zlib,zstd", "servers", NULL };
 static const char *const compression_words[] = { "off", "zlib", "zstd", NULL };
 static const char *const proxy_words[] = { "off", "v1", "v2", NULL };
+static const char *const pin_words[] = { "allow", "log", "deny", NULL };
 static const char *const role_words[] = { "auto", "primary", "replica", NULL };
 
 static const char *const tls_version_words[] = { "TLSv1.2", "TLSv1.3", NULL };
@@ -369,6 +370,12 @@ const struct option options[] = {
          "Clients of this user at the same time; 0 is no limit of its own."),
     BOOL("user", "split_reads", IN_USER(split_reads), "yes",
          "Whether plain reads of this user may go to replicas."),
+    WORD("user", "pin", IN_USER(pins), "allow", pin_words,
+         "What becomes of statements that make a session keep its connection until it ends what it "
+         "began or is reset: temporary tables, named locks, LOCK TABLES, HANDLER, PREPARE as text, CALL, SET "
+         "ROLE and the like, not transactions. allow: they run; log: they run, and the log says "
+         "whose session keeps its connection, and why; deny: they are refused. What shows only in the "
+         "server's answer is logged then, too."),
     WORD("user", "tls", IN_USER(tls), "any", user_tls_words,
          "any: with TLS or without; required: only with TLS, or over a unix socket, else the "
          "password is refused; x509: only with TLS and a certificate that tls_ca believes."),

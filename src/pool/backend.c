@@ -295,9 +295,11 @@ static bool read_definitions(struct task *t, struct backend *be, double deadline
         return false;
     if (payload.len > 0 && payload.data[0] == 0x00)
         return true;              /* an OK: no result set */
-    if (!column_count_read(payload, be->caps, &columns) || !columns.follow || columns.count > 4096)
+    if (!column_count_read(payload, be->caps, &columns) || columns.count > 4096)
         return refused(be, payload, why);
     out->n_columns = (unsigned)columns.count;
+    if (!columns.follow)          /* the session set resultset_metadata = none */
+        return (be->caps & CAP_DEPRECATE_EOF) != 0 || read_packet(t, be, &payload, deadline, why);
     out->columns = arena_alloc(task_arena(t), out->n_columns * sizeof *out->columns);
     for (unsigned i = 0; i < out->n_columns; i++)
         if (!read_packet(t, be, &out->columns[i], deadline, why))
@@ -356,8 +358,9 @@ bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows
     if (!backend_read_result(t, be, rows->max_rows, deadline, &r, why))
         return why->blame == BLAME_OURS ? nonsense(be, why) : false;
     rows->n_rows = r.n_rows;
-    if (r.n_columns != 0 &&
-        (r.n_columns != n || !column_read(r.columns[n - 1], be->caps, &last, why)))
+    if (r.n_columns != 0 && r.n_columns != n)
+        return nonsense(be, why);
+    if (r.columns != NULL && !column_read(r.columns[n - 1], be->caps, &last, why))
         return nonsense(be, why);
     rows->charset = last.charset;
     for (size_t i = 0; i < r.n_rows; i++)

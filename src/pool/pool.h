@@ -306,7 +306,8 @@ struct ask_rows {
 bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *rows,
                       struct fault *why);
 /* A whole small result set (copies in the task's arena): the definitions' packets as they came, the
- * rows' payloads, the warnings its end told of.  No columns: it was an OK. */
+ * rows' payloads, the warnings its end told of.  No columns: it was an OK.  `columns` is NULL then, and when
+ * the session has switched definitions off. */
 struct result_set {
     unsigned n_columns;
     size_t n_rows;
@@ -317,8 +318,6 @@ struct result_set {
  * OURS (nothing of it is left in the stream) when it has more than max_rows rows. */
 bool backend_read_result(struct task *t, struct backend *be, size_t max_rows, double deadline,
                          struct result_set *out, struct fault *why);
-/* It is in this state now. */
-void backend_set_state(struct backend *be, struct state *state);
 /* Have it report what Volvox wants to hear (`as` NULL), or something else.  As backend_ask(). */
 bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why);
 /* It is in this state now (a reference of its own is taken). */

@@ -154,8 +154,7 @@ bool counts_are_gone(const struct session *s, struct fault *why)
         "so run both again");
 }
 
-/* ---- the answer
- * ----------------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 enum { ITEMS_MOST = 4, BINARY = 63 };
 

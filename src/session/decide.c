@@ -16,5 +16,5 @@ static struct facts facts_of(const struct session *s)
 bool decide(const struct session *s, const struct command *cmd, struct plan *plan, struct fault *why)
 {
     struct facts facts = facts_of(s);
-    return route(&facts, &cmd->st, plan, why);
+    return pins_allow(s, cmd, why) && route(&facts, &cmd->st, plan, why);
 }

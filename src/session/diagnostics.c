@@ -108,6 +108,9 @@ bool diagnostics_take(struct task *t, struct session *s, struct fault *why)
     }
     if (!taken)
         return false;
+    if (shown.columns == NULL && shown.n_columns == COLUMNS)
+        return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
+                         "volvox: warnings come without definitions, as the session set it");
     if (!has_definitions(&shown, COLUMNS, be->caps) || !has_definitions(&warnings, 1, be->caps) ||
         !number_of(&warnings, &n_warnings) || !number_of(&errors, &n_errors))
         return fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
@@ -226,8 +229,7 @@ static bool read_question(struct bytes text, const struct lexer_mode *mode, stru
     return understood && reader_at_end(&r);
 }
 
-/* ---- the answer
- * ------------------------------------------------------------------------------------ */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static void write_rows(struct session *s, const struct diagnostics *d, const struct question *q,
                        uint8_t *seq)

@@ -100,12 +100,13 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why)
     }
     if (!backend_ask_row(t, be, BYTES_LITERAL("SELECT LAST_INSERT_ID()"), &value, 1, why))
         return false;
-    if (str_to_u64(value, &id) && id != s->more->id_before) {
-        settle_with(s, id);
-        return true;
-    }
-    s->has_new_id = false;
+    if (!str_to_u64(value, &id))
+        return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s gave an answer that makes no sense",
+                         be->server->name);
     be->insert_id = id;
     be->insert_id_in_doubt = false;
+    s->has_new_id = false;
+    if (id != s->more->id_before)
+        s->insert_id = id;
     return true;
 }

@@ -57,6 +57,7 @@ struct session_more {
     struct tracking *tracking;    /* counted; as the client set session_track_*, NULL: it did not */
     struct untold *untold;        /* see tell.c                                           */
     struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
+    struct holdings *holdings;    /* see holdings.c                                       */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -290,6 +291,10 @@ bool variable_cannot_be_replayed(struct bytes name);
 /* Set the session's state (takes over the reference) and what follows from it. */
 void session_set_state(struct session *s, struct state *state);
 void session_pin(struct session *s, uint32_t pins);
+/* What statements with these effects (router.h) keep a connection for, which their answers don't show. */
+uint32_t pins_of_effects(uint32_t effects);
+/* False, with the error that says so, if the user may not keep a connection and the command would. */
+bool pins_allow(const struct session *s, const struct command *cmd, struct fault *why);
 
 /* ---- unclear.c: reports that leave something open ------------------------------------------------ */
 
@@ -423,6 +428,17 @@ bool user_vars_are_others(const struct session *s, const struct command *cmd);
 /* Look up those that were noted.  False with OURS: one can't be put back elsewhere (and has pinned the
  * session for good); else the backend is lost.  Clears the backend's diagnostics.  Parks. */
 bool user_vars_take(struct task *t, struct session *s, struct fault *why);
+
+/* ---- holdings.c -------------------------------------------------------------------------------- */
+
+/* A command has ended: what it took, or gave back, of what has a name at the server; pins end with the
+ * last of these. */
+void holdings_note(struct session *s, const struct command *cmd, bool failed);
+/* Are named locks all that keeps the session there, and may they be gone? */
+bool holdings_are_in_doubt(const struct session *s);
+/* Then: ask the lease.  Clears its diagnostics.  Parks. */
+bool holdings_ask(struct task *t, struct session *s, struct fault *why);
+void holdings_forget(struct session *s);
 
 /* ---- leave.c ---------------------------------------------------------------------------------- */
 

@@ -332,8 +332,7 @@ static bool names_ours(const struct fault *why, uint32_t *id)
     return true;
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* The server's error is the answer after all. */
 static bool pass_error(struct task *t, struct session *s, struct command *cmd, struct outcome *out)

@@ -321,8 +321,7 @@ static bool ask_again(struct asking *a, const struct user_config *u, struct acco
     return holds;
 }
 
-/* ---- the road
- * ------------------------------------------------------------------------------------- */
+/* ---- the road -------------------------------------------------------------------------------- */
 
 static struct account *known_account(const struct asking *a, uint64_t *proven_us)
 {

@@ -3,12 +3,13 @@
  *
  * A table per worker, by reason and digest of the statement that began it, of bounded size: when it is
  * full, further digests of a reason are counted together.  The time of a pin goes to what
- * began it, whatever is added while it lasts.
+ * began it, whatever is added while that lasts; then to what is left.
  */
 #include "session/inside.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "session/reader.h"
 
 static const struct {
     uint32_t pin;
@@ -122,6 +123,57 @@ static void end(struct session *s)
     gauge_add(&worker_counters(session_worker(s))->sessions_pinned, -1);
 }
 
+uint32_t pins_of_effects(uint32_t effects)
+{
+    static const struct {
+        uint32_t effect, pin;
+    } unseen[] = {
+        { EFFECT_NAMED_LOCK, PIN_NAMED_LOCK },   { EFFECT_HANDLER, PIN_HANDLER },
+        { EFFECT_CALC_FOUND_ROWS, PIN_COUNTS },  { EFFECT_PROCEDURE, PIN_PROCEDURE },
+        { EFFECT_ROLE, PIN_ROLE },               { EFFECT_TEMP_TABLE, PIN_TEMP_TABLE },
+        { EFFECT_TEXT_PREPARE, PIN_TEXT_PREPARE }, { EFFECT_RESOURCE_GROUP, PIN_RESOURCE_GROUP },
+        { EFFECT_INSTANCE_LOCK, PIN_INSTANCE_LOCK }, { EFFECT_SETS_ONE_SHOT, PIN_VARIABLE },
+    };
+    uint32_t pins = 0;
+    for (size_t i = 0; i < ARRAY_LEN(unseen); i++)
+        if ((effects & unseen[i].effect) != 0)
+            pins |= unseen[i].pin;
+    return pins;
+}
+
+static bool unlocks(const struct session *s, const struct command *cmd)
+{
+    struct reader r;
+    reader_begin(&r, command_statement_text(cmd), &s->mode);
+    return reader_pass(&r, "unlock") || (reader_pass(&r, "backup") && reader_at(&r, "unlock"));
+}
+
+bool pins_allow(const struct session *s, const struct command *cmd, struct fault *why)
+{
+    uint32_t pins = pins_of_effects(cmd->st.effects) & ~PIN_LEAVABLE;
+    char words[256];
+    if (s->user->pins != USER_PINS_DENIED || cmd->code == COM_STMT_PREPARE)
+        return true;
+    if ((cmd->st.effects & EFFECT_TABLE_LOCK) != 0)
+        pins |= PIN_TABLE_LOCK;
+    if ((pins & ~s->pins) == 0 || unlocks(s, cmd))
+        return true;
+    pins_print(pins & ~s->pins, words, sizeof words);
+    return fault_set(why, BLAME_POLICY, ER_UNKNOWN_ERROR,
+                     "volvox: user '%s' may not keep a connection (pin = deny): %s", s->user->name, words);
+}
+
+static bool is_logged(const struct session *s)
+{
+    return s->user != NULL && s->user->pins != USER_PINS_ALLOWED;
+}
+
+/* The one that is over can't be what the session is counted under. */
+static bool is_over(const struct session *s, uint32_t pins)
+{
+    return (pins & pin_names[s->home->pins->entries[s->pin_entry].reason].pin) == 0;
+}
+
 void session_pin(struct session *s, uint32_t pins)
 {
     uint32_t added = pins & ~s->pins;
@@ -131,13 +183,20 @@ void session_pin(struct session *s, uint32_t pins)
         begin(s, pins);
     else if (pins == 0)
         end(s);
+    else if (is_over(s, pins))
+        end(s), begin(s, pins);
     s->pins = pins;
     if ((added & ~(PIN_TRANSACTION | PIN_PASSING)) == 0)
         return;
     char words[256];
     pins_print(added, words, sizeof words);
     count(session_worker(s), pins);
-    log_debug("session pinned", "session=%u reason=%s", s->id, log_quote(bytes_str(words)));
+    if (is_logged(s) && (added & ~(PIN_TRANSACTION | PIN_LEAVABLE)) != 0)
+        log_info("session pinned", "session=%u user=%s reason=%s digest=%016llx", s->id,
+                 log_quote(bytes_str(s->user->name)), log_quote(bytes_str(words)),
+                 (unsigned long long)s->digest);
+    else
+        log_debug("session pinned", "session=%u reason=%s", s->id, log_quote(bytes_str(words)));
 }
 
 size_t pins_copy(struct worker *w, struct pin_row *rows, size_t max)

@@ -354,17 +354,22 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     if (is_run && ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || cmd->st.verb == VERB_CALL ||
                    (out->got_error && cmd->st.verb == VERB_WRITE)))
         note_any_insert_id(s);
-    bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
+    holdings_note(s, cmd, out->got_error);
     bool is_unreported = is_run && (cmd->st.effects & EFFECT_SETS_UNREPORTED) != 0;
-    s->counts_lost = s->unclear != 0 || is_unreported || wants_id;
+    bool asks_locks = holdings_are_in_doubt(s);
+    bool asks = s->unclear != 0 || is_unreported || asks_locks;
     if ((s->lease->reports_as_asked || s->tracking_unseen) && !tracking_end(t, s, cmd, out, &out->why))
         out->over = false;
-    if (out->over && (s->unclear != 0 || is_unreported) && !save_diagnostics(t, s, out))
+    if (out->over && asks && !save_diagnostics(t, s, out))
         out->over = false;
     if (out->over && is_unreported && !learn_unreported(t, s, cmd, &out->why))
         out->over = false;
     if (out->over && s->unclear != 0 && !learn_unclear(t, s, &out->why))
         out->over = false;
+    if (out->over && asks_locks && !holdings_ask(t, s, &out->why))
+        out->over = false;
+    bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
+    s->counts_lost = asks || wants_id;
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;
     return out->over;

@@ -64,12 +64,14 @@ enum session_phase {
 #define PIN_USER_VAR 0x00000200u       /* until its value has been looked up               */
 /* A session with no others may leave once it has taken along what these are about (leave.c). */
 #define PIN_LEAVABLE (PIN_PASSING | PIN_USER_VAR)
-/* These last until the session is reset or ends. */
-#define PIN_USER_VAR_HELD 0x00000040u  /* one that can't be put back elsewhere             */
+/* These end with the last of what they are for, where that can be told (holdings.c), else as the following. */
 #define PIN_TEMP_TABLE 0x00000100u
 #define PIN_NAMED_LOCK 0x00000400u
 #define PIN_HANDLER 0x00000800u
 #define PIN_TEXT_PREPARE 0x00001000u
+#define PIN_INSTANCE_LOCK 0x00400000u  /* FLUSH TABLES WITH READ LOCK, LOCK INSTANCE, BACKUP STAGE */
+/* These last until the session is reset or ends. */
+#define PIN_USER_VAR_HELD 0x00000040u  /* one that can't be put back elsewhere             */
 #define PIN_PROCEDURE 0x00002000u      /* CALL: what it did can't be seen                 */
 #define PIN_UNKNOWN 0x00004000u        /* the server reported a change without saying what */
 #define PIN_ROLE 0x00008000u
@@ -80,7 +82,6 @@ enum session_phase {
 #define PIN_TRACKING 0x00080000u       /* it reports as the client asked, see tracking.c   */
 #define PIN_UNTRACKED 0x00100000u      /* the server has no trackers                      */
 #define PIN_LONG_TEXT 0x00200000u      /* a statement too long to be read whole           */
-#define PIN_INSTANCE_LOCK 0x00400000u
 #define PIN_DOUBT 0x10000000u          /* a statement that could not be read for certain   */
 #define PIN_ACCOUNT 0x00800000u        /* its password is not known: there is no other connection
                                           for it; lasts until the session ends              */

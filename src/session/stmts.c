@@ -145,6 +145,7 @@ void statements_forget(struct session *s)
     tracking_drop(s->more->tracking);
     untold_free(s->more->untold);
     diagnostics_forget(s);
+    holdings_forget(s);
     *s->more = (struct session_more){ .ends = s->more->ends };
     s->has_new_id = false;
     s->asks_for_gtids = false;

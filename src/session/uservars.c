@@ -105,8 +105,7 @@ bool user_vars_are_others(const struct session *s, const struct command *cmd)
     return n > VARS_MOST;
 }
 
-/* ---- looking up
- * ------------------------------------------------------------------------------------ */
+/* ---- looking up ------------------------------------------------------------------------------ */
 
 struct lookup {
     unsigned n;
@@ -258,7 +257,7 @@ bool user_vars_take(struct task *t, struct session *s, struct fault *why)
             why->blame = BLAME_SERVER;
             return false;
         }
-        if (types.n_columns != l->n || values.n_rows != 1 ||
+        if (types.columns == NULL || types.n_columns != l->n || values.n_rows != 1 ||
             !text_row_read(values.rows[0], row, ASKED_EACH * l->n, why) ||
             !adopt(t, s, l, &types, row)) {
             session_pin(s, (s->pins & ~PIN_USER_VAR) | PIN_USER_VAR_HELD);

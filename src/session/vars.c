@@ -166,11 +166,12 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
 }
 
 /* STATE came alone: the effects may say what it was about. */
-static uint32_t explain_unknown(uint32_t effects, uint32_t pins)
+static uint32_t explain_unknown(const struct session *s, const struct command *cmd, uint32_t pins)
 {
     const uint32_t explained = EFFECT_USER_VAR | EFFECT_TEMP_TABLE | EFFECT_TEXT_PREPARE | EFFECT_ROLE |
                                EFFECT_PROCEDURE;
-    return (effects & explained) != 0 ? pins & ~PIN_UNKNOWN : pins;
+    bool of_temp_table = cmd->st.verb == VERB_DDL && (s->pins & PIN_TEMP_TABLE) != 0;
+    return of_temp_table || (cmd->st.effects & explained) != 0 ? pins & ~PIN_UNKNOWN : pins;
 }
 
 /* What the flags say; TRXSTATE, when it comes, knows better (an implicit transaction that has
@@ -225,7 +226,7 @@ void learn_ok(struct session *s, const struct command *cmd, const struct ok *ok)
         return;
     struct lesson l = { .n = 0 };
     learn_tracks(s, cmd, ok->track, &l);
-    l.pins = explain_unknown(cmd->st.effects, l.pins);
+    l.pins = explain_unknown(s, cmd, l.pins);
     adopt(s, &l);
 }
 
@@ -245,23 +246,10 @@ void learn_variables(struct session *s, const struct command *cmd, const struct 
 
 void learn_effects(struct session *s, const struct command *cmd)
 {
-    static const struct {
-        uint32_t effect, pin;
-    } unseen[] = {
-        { EFFECT_NAMED_LOCK, PIN_NAMED_LOCK },
-        { EFFECT_HANDLER, PIN_HANDLER },         { EFFECT_CALC_FOUND_ROWS, PIN_COUNTS },
-        { EFFECT_PROCEDURE, PIN_PROCEDURE },     { EFFECT_ROLE, PIN_ROLE },
-        { EFFECT_TEMP_TABLE, PIN_TEMP_TABLE },   { EFFECT_TEXT_PREPARE, PIN_TEXT_PREPARE },
-        { EFFECT_RESOURCE_GROUP, PIN_RESOURCE_GROUP },
-        { EFFECT_INSTANCE_LOCK, PIN_INSTANCE_LOCK },
-        { EFFECT_SETS_ONE_SHOT, PIN_VARIABLE },
-    };
     uint32_t pins = s->pins;
     if (cmd->code == COM_STMT_PREPARE)
         return; /* they come with EXECUTE */
-    for (size_t i = 0; i < ARRAY_LEN(unseen); i++)
-        if ((cmd->st.effects & unseen[i].effect) != 0)
-            pins |= unseen[i].pin;
+    pins |= pins_of_effects(cmd->st.effects);
     if (!cmd->whole && cmd->code == COM_QUERY)
         pins |= PIN_LONG_TEXT;
     if (cmd->code == COM_REGISTER_SLAVE || cmd->response == RESPONSE_STREAM)

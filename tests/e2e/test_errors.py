@@ -462,6 +462,14 @@ def test_a_hint_that_cannot_be_followed(mariadb, text):
         assert c.query("select 1").value() == b"1"
 
 
+@provokes("volvox: user '")
+def test_a_pin_that_is_denied(mariadb, start_volvox):
+    settings = settings_for(mariadb.cluster)
+    settings["user app"]["pin"] = "deny"
+    with Client(start_volvox(settings).port) as c:
+        told("volvox: user '", c.query, "select get_lock('a', 0)")
+
+
 @provokes("volvox: this session can't leave replica")
 def test_a_write_of_a_session_that_is_bound_to_a_replica(start_volvox):
     """A replica that reports nothing of a session's state binds it."""
