@@ -179,14 +179,16 @@ static bool restore_for(struct session *s, const struct command *cmd, struct fau
     return ok;
 }
 
-/* The session's last statement left nothing to ask about; somebody else's may have, or a SET of ours. */
-static void clear_diagnostics(struct backend *be)
+/* The session's last statement left nothing to ask about, or a warning that any connection can make; somebody
+ * else's may have, or a SET of ours. */
+static void clear_diagnostics(const struct session *s, struct backend *be)
 {
-    if (!be->has_diagnostics && be->n_owed == 0)
+    if (!be->has_diagnostics && be->n_owed == 0 && !s->used_found_rows)
         return;
     /* (MariaDB keeps warnings across statements that use no table, like DO 0) */
-    backend_write(be, COM_QUERY, BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
-    be->has_diagnostics = false;
+    backend_write(be, COM_QUERY, s->used_found_rows ? BYTES_LITERAL("DO FOUND_ROWS()")
+                                                    : BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
+    be->has_diagnostics = s->used_found_rows;
     owe(be, OWED_CLEAR);
 }
 
@@ -209,7 +211,7 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     if (!restore_for(s, cmd, why))
         return false;
     if (about_before)
-        clear_diagnostics(be);
+        clear_diagnostics(s, be);
     bool spoils = asks_counts && be->n_owed > 0;
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL || spoils;
     if (wait && !align_settle(t, s, why))

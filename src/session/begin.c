@@ -102,7 +102,7 @@ void begin_state(struct session *s, unsigned collation, const struct group_state
     s->status = STATUS_AUTOCOMMIT;
     s->insert_id = 0;
     counts_reset(s);
-    s->has_new_id = s->says_own_id = s->explicit_transaction = false;
+    s->has_new_id = s->says_own_id = s->explicit_transaction = s->explicit_snapshot = false;
     s->mode = (struct lexer_mode){ .is_mariadb = g != NULL && g->is_mariadb,
                                    .version = g != NULL ? g->version_number : 0 };
     struct state *state = state_at_login(s->collation, usual);

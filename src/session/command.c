@@ -39,7 +39,8 @@ static bool answer_plain_ok(struct task *t, struct session *s, struct command *c
 static bool set_option(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     uint8_t seq = 1;
-    struct ok ok = { .status = session_status(s) };
+    /* (MySQL's has the warnings of the statement before) */
+    struct ok ok = { .status = session_status(s), .warnings = s->mode.is_mariadb ? 0 : s->n_warnings };
     struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
     uint16_t option = read_u16(&c);
     if (c.bad && !s->mode.is_mariadb) /* (MariaDB reads on) */

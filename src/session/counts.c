@@ -70,6 +70,9 @@ void counts_changed(struct session *s, const struct command *cmd, uint64_t affec
         return;
     }
     set_row_count(s, affected);
+    if (v == VERB_SET && s->knows_found_rows &&
+        statement_uses_tables(command_statement_text(cmd), &s->mode, v))
+        found_stays = false;      /* SET @a = (SELECT ...) */
     if (!found_stays && !(s->mode.is_mariadb && v == VERB_DO))
         s->knows_found_rows = false;
 }
@@ -142,6 +145,19 @@ bool counts_are_asked(const struct session *s, const struct command *cmd)
         if (reader_at(&r, "row_count") || reader_at(&r, "found_rows"))
             return true;
     return false;
+}
+
+void counts_spoiled(struct session *s)
+{
+    s->counts_lost = true;
+    s->has_found_rows = false;
+}
+
+bool counts_are_there(const struct session *s, const struct command *cmd, struct fault *why)
+{
+    bool rows = (cmd->st.effects & EFFECT_USES_ROW_COUNT) != 0 && s->counts_lost;
+    bool found = (cmd->st.effects & EFFECT_USES_FOUND_ROWS) != 0 && !s->has_found_rows;
+    return (!rows && !found) || !counts_are_asked(s, cmd) || counts_are_gone(s, why);
 }
 
 bool counts_are_gone(const struct session *s, struct fault *why)
@@ -252,6 +268,15 @@ static void write_binary_row(struct buf *out, uint8_t *seq, const struct session
     buf_release(&row);
 }
 
+/* MySQL warns of each FOUND_ROWS() (since 8.0.17). */
+static unsigned warnings_of(const struct session *s, const struct item *items, unsigned n)
+{
+    unsigned warnings = 0;
+    for (unsigned i = 0; i < n; i++)
+        warnings += !s->mode.is_mariadb && s->mode.version >= 80017 && items[i].what == FOUND_ROWS;
+    return warnings;
+}
+
 bool counts_can_answer(const struct session *s, const struct command *cmd)
 {
     struct item items[ITEMS_MOST];
@@ -260,7 +285,21 @@ bool counts_can_answer(const struct session *s, const struct command *cmd)
     for (unsigned i = 0; i < n; i++)
         if (!is_known(s, &items[i]))
             return false;
-    return n > 0;
+    return n > 0 && warnings_of(s, items, n) <= 1;
+}
+
+/* On MySQL the statement takes the place of the one before; on MariaDB, without a table, it does not. */
+static void replace_diagnostics(struct session *s, unsigned warnings)
+{
+    if (s->mode.is_mariadb)
+        return;
+    s->n_warnings = (uint16_t)warnings;
+    s->used_found_rows = warnings > 0;
+    diagnostics_forget(s);
+    if ((s->pins & PIN_DIAGNOSTICS) != 0)
+        session_pin(s, s->pins & ~PIN_DIAGNOSTICS);
+    if (s->lease != NULL && s->pins == 0)
+        let_go(s, PUT_CLEAN);
 }
 
 bool counts_answer(struct task *t, struct session *s, struct command *cmd, struct fault *why)
@@ -277,14 +316,16 @@ bool counts_answer(struct task *t, struct session *s, struct command *cmd, struc
             FLAG_NOT_NULL | FLAG_BINARY | (items[i].what == LAST_INSERT_ID ? FLAG_UNSIGNED : 0);
         result_column(s, &seq, &c);
     }
-    result_rows(s, &seq, 0);
+    unsigned warnings = warnings_of(s, items, n);
+    result_rows(s, &seq, (uint16_t)warnings);
     if (cmd->stmt != NULL)
         write_binary_row(out, &seq, s, items, n);
     else
         write_text_row(out, &seq, s, items, n);
-    result_end(s, &seq, 0);
+    result_end(s, &seq, (uint16_t)warnings);
+    replace_diagnostics(s, warnings);
     set_no_count(s);
     set_found_rows(s, 1);
-    s->counts_lost = true; /* what a connection would say is about the one before */
+    counts_spoiled(s); /* what a connection would say is about the one before */
     return stream_flush(t, &s->client, stall_deadline(t), why);
 }

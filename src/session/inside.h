@@ -379,6 +379,10 @@ void counts_read(struct session *s, const struct command *cmd, uint64_t rows);
 void counts_failed(struct session *s, const struct command *cmd, unsigned code);
 /* Does it ask the connection for them, about the statement before it?  (Of several the first may.) */
 bool counts_are_asked(const struct session *s, const struct command *cmd);
+/* A query of ours has run there since, or they were never there. */
+void counts_spoiled(struct session *s);
+/* False, with the error, if the command asks for them and the connection can't know. */
+bool counts_are_there(const struct session *s, const struct command *cmd, struct fault *why);
 /* The error if the connection can't know any more.  False. */
 bool counts_are_gone(const struct session *s, struct fault *why);
 /* Something ended that nothing is known of. */

@@ -29,7 +29,7 @@ void leave_for_others(struct task *t, struct session *s)
         backend_keep(s->lease);
         return;
     }
-    s->counts_lost = true;
+    counts_spoiled(s);
     if (!taken && (s->pins & PIN_USER_VAR) != 0)
         return; /* as when a server dies: the next command finds out */
     session_pin(s, 0);

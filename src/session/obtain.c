@@ -170,9 +170,7 @@ static bool take_again(struct session *s, const struct command *cmd, const struc
         lease_hold(s, be);
         return true;
     }
-    if (!counts_are_asked(s, cmd) || ticket == 0)
-        return true;
-    return counts_are_gone(s, why);
+    return ticket == 0 || !counts_are_asked(s, cmd) || counts_are_gone(s, why);
 }
 
 /* LAST_INSERT_ID() is used: find out what it is, if that is in doubt.  If the connection had the session's id
@@ -182,7 +180,7 @@ static bool prepare_insert_id(struct task *t, struct session *s, const struct co
 {
     if (!uses_insert_id(cmd) || !s->has_new_id || s->more->id_before == s->insert_id)
         return true;
-    s->counts_lost = true;
+    counts_spoiled(s);
     return settle_insert_id(t, s, why);
 }
 
@@ -227,7 +225,8 @@ static bool may_run_there(const struct session *s, const struct command *cmd, co
 static bool keep_held(struct task *t, struct session *s, const struct command *cmd,
                       const struct plan *plan, const struct topology *topology, struct fault *why)
 {
-    if (!diagnostics_are_here(s, cmd, why) || (s->lease == NULL && !take_again(s, cmd, plan, why)))
+    if (!diagnostics_are_here(s, cmd, why) || !counts_are_there(s, cmd, why) ||
+        (s->lease == NULL && !take_again(s, cmd, plan, why)))
         return false;
     if (!prepare_insert_id(t, s, cmd, why))
         return false;
@@ -265,14 +264,22 @@ static bool lease_new(struct task *t, struct session *s, const struct command *c
     }
 }
 
+/* A session's very first statement asks about the one before: then it must not be somebody else's. */
+static bool forget_others(struct task *t, struct session *s, struct fault *why)
+{
+    return backend_reset(t, s->lease, stall_deadline(t), why);
+}
+
 bool obtain(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
             struct attempt *attempt, struct outcome *out)
 {
     struct worker *w = task_worker(t);
     uint64_t began_us = worker_now_us(w);
     struct topology *topology = topology_take(worker_topology(w));
+    bool is_first = s->last_ticket == 0;
     bool done = keep_held(t, s, cmd, plan, topology, &out->why) &&
-                (s->lease != NULL || lease_new(t, s, cmd, plan, topology, attempt, &out->why));
+                (s->lease != NULL || lease_new(t, s, cmd, plan, topology, attempt, &out->why)) &&
+                (!is_first || !counts_are_asked(s, cmd) || forget_others(t, s, &out->why));
     if (done)
         count_role(s, topology, out);
     topology_drop(topology);

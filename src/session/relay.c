@@ -369,7 +369,10 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     if (out->over && asks_locks && !holdings_ask(t, s, &out->why))
         out->over = false;
     bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
-    s->counts_lost = asks || wants_id;
+    if (is_run)
+        s->counts_lost = false;
+    if (asks || wants_id)
+        counts_spoiled(s);
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;
     return out->over;

@@ -123,11 +123,13 @@ struct session {
     uint16_t status;              /* flags of the last OK: transaction, autocommit, ...   */
     uint16_t collation;           /* as the client asked at login                         */
     uint16_t pin_entry;           /* see pins.c                                           */
+    uint16_t n_warnings;          /* of its last statement                                */
     uint8_t code;                 /* of the command served last                           */
     bool multi_statements : 1;
     bool counts_lost : 1;         /* a query of ours came behind the last command's: what
                                      ROW_COUNT() and FOUND_ROWS() say is not about it      */
     bool has_select_limit : 1;    /* sql_select_limit is set                              */
+    bool used_found_rows : 1;     /* we answered its last statement, FOUND_ROWS(): MySQL would have warned */
     bool knows_row_count : 1;
     bool knows_found_rows : 1;
     bool has_found_rows : 1;      /* ... the connection of `last_ticket` does             */
@@ -138,6 +140,7 @@ struct session {
     bool has_new_id : 1;          /* insert_id is in doubt: its lease may have another one  */
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* as told: see tell.c                                    */
+    bool explicit_snapshot : 1;
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
     bool is_waiting : 1;          /* for a backend                                         */
     bool is_killed : 1;           /* ends without a word                                   */

@@ -143,8 +143,12 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     s->is_stuck = false;
     if (is_no_statement(cmd) && s->pins != 0)
         return;
-    if (has_new_diagnostics(out) || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd)))
+    bool is_new = has_new_diagnostics(out);
+    if (is_new || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd))) {
         diagnostics_forget(s);
+        s->used_found_rows = false;
+        s->n_warnings = out->got_error ? 1 : out->warnings;
+    }
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
                                 (s->lease->has_diagnostics && backend_keeps_diagnostics(s->lease, cmd));

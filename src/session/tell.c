@@ -57,14 +57,17 @@ static bool tell_boundary(struct session *s, struct bytes state, struct bytes ch
 {
     static const char snapshot[] = "WITH CONSISTENT SNAPSHOT";
     bool begins = state.len > 0 && state.data[0] == 'T';
-    if (s->mode.is_mariadb || begins == s->explicit_transaction)
+    bool has_snapshot = begins && s->explicit_snapshot;
+    if (begins && characteristics.data != NULL)   /* else it goes on */
+        has_snapshot = memmem(characteristics.data, characteristics.len, snapshot, sizeof snapshot - 1) != NULL;
+    if (s->mode.is_mariadb ||
+        (begins == s->explicit_transaction && has_snapshot == s->explicit_snapshot))
         return false;
     s->explicit_transaction = begins;
+    s->explicit_snapshot = has_snapshot;
     memset(out, '_', TRX_STATE_BYTES);
     out[0] = begins ? 'T' : '_';
-    if (begins && characteristics.len > 0 &&
-        memmem(characteristics.data, characteristics.len, snapshot, sizeof snapshot - 1) != NULL)
-        out[2] = 'R';
+    out[2] = has_snapshot ? 'R' : '_';
     return true;
 }
 
