@@ -1,4 +1,4 @@
-"""What both benchmarks need: servers that are quiet, sysbench, a table of numbers."""
+"""What benchmarks need: servers that are quiet, sysbench, programs beside them, a table of numbers."""
 import os
 import pathlib
 import re
@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from servers import APP, Cluster                                            # noqa: E402
+from servers import APP, ROOT, Cluster                                      # noqa: E402
 from volvox import Volvox, binary, settings_for                             # noqa: E402
 
 TABLES, ROWS = 4, 10000
@@ -27,6 +27,16 @@ def program():
     if not found:
         sys.exit("no release build: cmake --preset release && cmake --build --preset release")
     return pathlib.Path(found)
+
+
+def compiled(name):
+    """A C program that stands beside the benchmarks, built when its source is newer."""
+    source = pathlib.Path(__file__).resolve().parent / f"{name}.c"
+    made = ROOT / "build" / "bench" / name
+    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", made, source], check=True)
+    return str(made)
 
 
 def sysbench(script, port, what, threads=8, seconds=10, ps="auto", **options):
@@ -53,5 +63,5 @@ def print_table(head, rows):
                         for i, (v, w) in enumerate(zip(line, widths))))
 
 
-__all__ = ["APP", "Cluster", "Volvox", "settings_for", "program", "sysbench", "prepare_tables", "print_table",
-           "TABLES", "ROWS"]
+__all__ = ["APP", "Cluster", "Volvox", "settings_for", "program", "compiled", "sysbench", "prepare_tables",
+           "print_table", "TABLES", "ROWS"]
