@@ -149,10 +149,11 @@ struct want {
     struct backend *got;          /* filled ...                                           */
     bool may_open;                /* ... or the right to open one (server.open is raised) */
     bool answered;                /* set under the mutex when it left the queue            */
+    uint8_t passed;               /* how often others behind were served before it         */
 };
 /* Queue, ask other workers, park until answered.  True with w->got or w->may_open. */
 bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, struct fault *why);
-/* Give this fit, unleased backend (place OPENING) to the oldest want of its server.  False if nobody waits:
+/* Give this fit, unleased backend (place OPENING) to a want of its server, the oldest or one soon behind it.  False if nobody waits:
  * the caller keeps it. */
 bool lend_backend(struct backend *be);
 /* A connection to the server has been closed: the oldest want may open one. */

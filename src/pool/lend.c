@@ -1,9 +1,9 @@
 /*
  * lend.c - wants, asks and gives: who needs a backend when the server's limit is reached.
  *
- * One queue per server across workers, oldest first.  A worker that served its own wants
+ * One queue per server across workers, oldest first, but for a few behind that need nothing restored.  A worker that served its own wants
  * first would starve those that have to borrow as long as it is busy, so whoever has a
- * backend to spare (put, reset, connect, ask) gives it to the head of the queue.  A want is
+ * backend to spare (put, reset, connect, ask) gives it to the queue.  A want is
  * answered once, under the mutex; after that it is safe to touch until its task has taken
  * what it got, because the task waits for exactly that.
  */
@@ -23,16 +23,39 @@ struct give_mail {
     struct backend *backend;      /* NULL: the right to open one */
 };
 
-static struct want *take_oldest(struct server *server)
+/* Who is passed over waits a little longer; so many look past the oldest, so often. */
+enum { LOOK_PAST = 16, PASSED_MOST = 16 };
+
+/* Under the mutex.  The oldest; or, for a backend (NULL: none), one soon behind it that is in the backend's
+ * state, so that nothing has to be restored: with several kinds of clients and all of them waiting, most
+ * would get another's otherwise. */
+static struct want *choose(const struct server *server, const struct backend *be)
 {
-    struct want *w = NULL;
+    unsigned seen = 0;
+    struct want *oldest = NULL;
+    list_for_each(link, &server->wants) {
+        struct want *w = list_entry(link, struct want, link);
+        if (oldest == NULL)
+            oldest = w;
+        if (be == NULL || oldest->passed == PASSED_MOST || seen++ == LOOK_PAST)
+            break;
+        if (w->state != be->state || !pool_is_same(w->pool, be->pool))
+            continue;
+        if (w != oldest)
+            oldest->passed++;
+        return w;
+    }
+    return oldest;
+}
+
+static struct want *take_want(struct server *server, const struct backend *be)
+{
     if (atomic_load_explicit(&server->wanted, memory_order_acquire) == 0)
         return NULL;
     pthread_mutex_lock(&server->wants_lock);
-    struct list *first = list_first(&server->wants);
-    if (first != NULL) {
-        w = list_entry(first, struct want, link);
-        list_leave(first);
+    struct want *w = choose(server, be);
+    if (w != NULL) {
+        list_leave(&w->link);
         w->answered = true;
         atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
     }
@@ -101,7 +124,7 @@ bool lend_backend(struct backend *be)
 {
     struct worker *from = be->pool->pools->worker;
     struct server *server = be->server;
-    for (struct want *w; (w = take_oldest(server)) != NULL;) {
+    for (struct want *w; (w = take_want(server, be)) != NULL;) {
         if (pool_is_same(w->pool, be->pool) &&
             state_distance(be->state, w->state) != SIZE_MAX) {
             if (deliver(w, be, server, from))
@@ -121,7 +144,7 @@ bool lend_backend(struct backend *be)
 
 void lend_slot(struct server *server, struct worker *from)
 {
-    for (struct want *w; (w = take_oldest(server)) != NULL;)
+    for (struct want *w; (w = take_want(server, NULL)) != NULL;)
         if (deliver(w, NULL, server, from))
             return;
     server_closed(server);

@@ -198,8 +198,9 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     struct backend *be = s->lease;
     bool multi_matters = (cmd->st.effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
     bool asks_counts = counts_are_asked(s, cmd);
-    bool about_before =
-        (plan->role == ROLE_SAME || tells_of_before(be, cmd)) && (s->pins & PIN_PASSING) == 0 && !asks_counts;
+    bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
+    bool about_before = (plan->role == ROLE_SAME || asks_diagnostics || tells_of_before(be, cmd)) &&
+                        (s->pins & PIN_PASSING) == 0 && !asks_counts;
     if (be->sandbox == SANDBOX_IN)
         return true;
     if (s->pins == 0 && user_vars_are_others(s, cmd) && !backend_reset(t, be, stall_deadline(t), why))
@@ -214,6 +215,8 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
         clear_diagnostics(s, be);
     bool spoils = asks_counts && be->n_owed > 0;
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL || spoils;
+    if (wait && be->n_owed > 0)
+        count(session_worker(s), restores_awaited);
     if (wait && !align_settle(t, s, why))
         return is_sandboxed(be, why);
     return !spoils || counts_are_gone(s, why);

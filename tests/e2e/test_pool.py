@@ -9,7 +9,7 @@ import pytest
 from processes import wait_until
 from servers import APP, OTHER
 from volvox import Volvox, settings_for
-from wire import (BASE, COM_RESET, FOUND_ROWS, MODERN, Client, ServerError)
+from wire import (BASE, COM_QUERY, COM_RESET, FOUND_ROWS, MODERN, Client, ServerError)
 
 # An account of our own for tests that count connections.
 POOLED = ("pooled", "pooled-secret")
@@ -498,3 +498,22 @@ def test_a_session_pinned_on_a_replica_does_not_write_there(mariadb):
             c.query("insert into test.nowhere values (1)")
         assert caught.value.code in (1105, 1146)     # refused by us, or there was no need to
         assert c.query("select @mine").value() == b"5"
+
+
+def test_a_connection_goes_to_who_needs_nothing_restored(mariadb, start_volvox):
+    """Of those who wait, if that is soon behind the oldest."""
+    settings = settings_for(mariadb.cluster, server_limit=1, workers=1)
+    volvox = start_volvox(settings)
+    with Client(volvox.port) as holder, Client(volvox.port) as other, Client(volvox.port) as alike:
+        for c in (alike, holder):
+            c.query("set time_zone = '+02:00'")
+        holder.query("begin")
+        holder.query("select 1 for update")
+        for c in (other, alike):
+            c.command(COM_QUERY, b"select @@time_zone for update")
+            time.sleep(0.3)
+        with volvox.counting() as counted:
+            holder.query("commit")
+            assert alike.read_result().value() == b"+02:00"
+            assert other.read_result().value() == b"SYSTEM"
+        assert counted["restores"] == 1
