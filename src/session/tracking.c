@@ -112,11 +112,6 @@ static bool read_names(struct bytes sql, const struct lexer_mode *mode, struct n
 
 /* ---- what to do for a statement ------------------------------------------------------------------ */
 
-static struct bytes text_of(const struct command *cmd)
-{
-    return cmd->stmt != NULL ? cmd->stmt->text->text : bytes_of(cmd->head + 1, cmd->head_len - 1);
-}
-
 static bool is_about_tracking(const struct command *cmd)
 {
     return (cmd->st.effects & EFFECT_TRACKING) != 0 &&
@@ -131,7 +126,7 @@ static bool is_simple(const struct session *s, const struct command *cmd, struct
     if ((st->effects & EFFECT_MULTI) != 0 || st->is_broken || !cmd->whole || cmd->response != RESPONSE_RESULT)
         return false;
     if (st->verb == VERB_SET)
-        return read_names(text_of(cmd), &s->mode, names);
+        return read_names(command_statement_text(cmd), &s->mode, names);
     return st->reads_only && (st->verb == VERB_SELECT || st->verb == VERB_SHOW || st->verb == VERB_EXPLAIN);
 }
 

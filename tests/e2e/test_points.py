@@ -189,6 +189,15 @@ def test_the_warning_of_an_old_character_set_can_be_read(place, sql):
     both(place, talk, db="shop")
 
 
+@pytest.mark.all_kinds
+def test_who_asks_for_warnings_first_hears_of_none(place, start_volvox):
+    """Wherever a hint sends the question, on a connection that is new."""
+    for hint in ("", "/* volvox: primary */ ", "/* volvox: replica */ "):
+        with Client(start_volvox(settings_for(place.cluster, workers=1)).port) as c:
+            assert c.query(f"{hint}show warnings").rows == []
+            assert c.query(f"{hint}select @@warning_count").value() == b"0"
+
+
 def test_what_volvox_sets_itself_leaves_no_warnings(place, start_volvox):
     """MariaDB 11 warns of names that Volvox uses, MySQL of values that a session has set; MariaDB keeps
     warnings across statements without a table."""

@@ -12,8 +12,8 @@ from fake import FakeServer, ok_payload
 from processes import free_port, wait_until
 from servers import APP, Cluster, MariaDB, MySQL
 from volvox import Volvox, settings_for
-from wire import (COM_INIT_DB, COM_RESET, DEPRECATE_EOF, MODERN, SESSION_TRACK, STATUS_STATE_CHANGED, Client,
-                  Reader, ServerError, frame, lenstr)
+from wire import (COM_INIT_DB, COM_RESET, DEPRECATE_EOF, MODERN, QUERY_ATTRIBUTES, SESSION_TRACK, 
+                  STATUS_STATE_CHANGED, Client, Reader, ServerError, frame, lenstr)
 
 SYSVAR, SCHEMA, STATE, GTID, TRX_CHAR, TRX_STATE = range(6)
 NAMES = ("session_track_system_variables", "session_track_schema", "session_track_state_change",
@@ -411,3 +411,11 @@ def test_clients_are_not_sent_past_volvox(redirecting):
         asked.clear()
         c.simple(COM_RESET)                   # its connection has then the server's own value again
         assert asked[-1] == b"SET @@session.redirect_url=''"
+
+
+def test_a_set_with_query_attributes_is_read_like_any_other(mysql_place, start_volvox):
+    volvox = start_volvox(settings_for(mysql_place.cluster, workers=1))
+    with Client(volvox.port, caps=MODERN | QUERY_ATTRIBUTES) as c:
+        c.query("set session session_track_schema = 0")
+        c.query("select 1")
+        assert volvox.status()["sessions_pinned"] == 0
