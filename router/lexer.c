@@ -68,9 +68,9 @@ static inline bool is_name_byte(uint8_t c)
 
 void lexer_begin(struct lexer *lx, struct bytes sql, const struct lexer_mode *mode)
 {
-    *lx = (struct lexer){ .at = sql.data, .end = sql.data + sql.len, .mode = *mode };
     if (sql.data == NULL)
-        lx->at = lx->end = (const uint8_t *)"";
+        sql = BYTES_LITERAL("");
+    *lx = (struct lexer){ .at = sql.data, .end = sql.data + sql.len, .mode = *mode };
 }
 
 static enum token_kind give(struct lexer *lx, struct token *out, enum token_kind kind,

@@ -2,6 +2,7 @@
  * fuzz_tell.c - servers that report anything to a session that asks for anything: what the client
  * gets is well-formed, and no more than what was asked for.
  */
+#include "base/mem.h"
 #include "fuzz.h"
 
 #include "session/inside.h"
