@@ -293,7 +293,7 @@ static void replace_diagnostics(struct session *s, unsigned warnings)
 {
     if (s->mode.is_mariadb)
         return;
-    s->n_warnings = (uint16_t)warnings;
+    note_warnings(s, warnings);
     s->used_found_rows = warnings > 0;
     diagnostics_forget(s);
     if ((s->pins & PIN_DIAGNOSTICS) != 0)

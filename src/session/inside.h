@@ -58,6 +58,7 @@ struct session_more {
     struct untold *untold;        /* see tell.c                                           */
     struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
     struct holdings *holdings;    /* see holdings.c                                       */
+    uint16_t n_warnings;          /* of its last statement, on MySQL                      */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -347,6 +348,8 @@ void tracking_changed_unseen(struct session *s, const struct track *track);
 bool settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out);
 /* What the session needs its connection for when a command's response is over; 0: it is put back. */
 uint32_t pins_behind(const struct session *s, const struct command *cmd, const struct outcome *out);
+/* Its last statement has so many (an error is one). */
+void note_warnings(struct session *s, unsigned n);
 /* Are the diagnostics of the statement before still there after this command? */
 bool keeps_diagnostics(const struct session *s, const struct command *cmd);
 /* May a failed command be sent again, on another connection?  Then lets go of this one. */

@@ -123,7 +123,6 @@ struct session {
     uint16_t status;              /* flags of the last OK: transaction, autocommit, ...   */
     uint16_t collation;           /* as the client asked at login                         */
     uint16_t pin_entry;           /* see pins.c                                           */
-    uint16_t n_warnings;          /* of its last statement                                */
     uint8_t code;                 /* of the command served last                           */
     bool multi_statements : 1;
     bool counts_lost : 1;         /* a query of ours came behind the last command's: what

@@ -115,6 +115,12 @@ bool keeps_diagnostics(const struct session *s, const struct command *cmd)
            !statement_uses_tables(command_statement_text(cmd), &s->mode, cmd->st.verb);
 }
 
+void note_warnings(struct session *s, unsigned n)
+{
+    if (!s->mode.is_mariadb && (n > 0 || s->more != NULL))
+        session_more(s)->n_warnings = (uint16_t)n;
+}
+
 static bool has_new_diagnostics(const struct outcome *out)
 {
     return (out->got_error || out->warnings > 0) && !out->diagnostics_taken;
@@ -147,7 +153,7 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     if (is_new || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd))) {
         diagnostics_forget(s);
         s->used_found_rows = false;
-        s->n_warnings = out->got_error ? 1 : out->warnings;
+        note_warnings(s, out->got_error ? 1 : out->warnings);
     }
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
