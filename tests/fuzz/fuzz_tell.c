@@ -2,9 +2,9 @@
  * fuzz_tell.c - servers that report anything to a session that asks for anything: what the client
  * gets is well-formed, and no more than what was asked for.
  */
-#include "base/mem.h"
 #include "fuzz.h"
 
+#include "base/mem.h"
 #include "session/inside.h"
 
 static struct tracking *policy_of(const uint8_t *choices, bool is_mariadb)
