@@ -160,6 +160,9 @@ bool learn_unclear(struct task *t, struct session *s, struct fault *why)
     buf_release(&sql);
     if (!ok)
         return false;
+    if (answer.n_rows != 1)
+        return fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
+                         "volvox: server %s gave an answer that makes no sense", s->lease->server->name);
     const struct collation *results = results_collation(s, answer.charset);
     vars[0] = (struct state_var){ BYTES_LITERAL(COLLATION_RESULTS),
                                   results != NULL ? bytes_str(results->name) : BYTES_NONE };
