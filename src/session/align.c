@@ -164,10 +164,18 @@ static bool is_sandboxed(struct backend *be, struct fault *why)
     return true;
 }
 
+/* Whether a statement has changed it can only be told by what it was before. */
+static bool needs_insert_id(const struct session *s, const struct backend *be, const struct command *cmd)
+{
+    bool may_change = cmd->st.verb == VERB_WRITE || (cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0;
+    return !s->has_new_id && !has_insert_id(s, be) &&
+           (uses_insert_id(cmd) || (be->insert_id_in_doubt && may_change));
+}
+
 static bool restore_for(struct session *s, const struct command *cmd, struct fault *why)
 {
     struct backend *be = s->lease;
-    bool needs_id = uses_insert_id(cmd) && !has_insert_id(s, be) && !s->has_new_id;
+    bool needs_id = needs_insert_id(s, be, cmd);
     bool leaves = leaves_schema(be, cmd);
     bool enters = be->schema_is_old && s->state->schema.len > 0 && !leaves;
     if (be->state == s->state && !needs_id && !enters)

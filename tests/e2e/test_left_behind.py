@@ -1,5 +1,6 @@
 """What a session leaves in its connection, when others take that one: it is put back, or taken along, or
 nobody else sees it."""
+import contextlib
 import threading
 
 import pytest
@@ -313,3 +314,19 @@ def test_counts_that_only_the_connection_knows_are_refused_when_it_is_gone(one):
         # ... and from now on the user's sessions keep their connections for that
         c.query("/* volvox: primary */ select sql_calc_found_rows 1 union select 2 limit 1")
         assert c.query("/* volvox: primary */ select found_rows() + 1").value() == b"3"
+
+
+def test_an_id_that_was_in_doubt_is_not_the_next_sessions(one):
+    """Who left was not asked what its failed INSERT had done."""
+    with Client(one.port, db="shop") as first:
+        first.query("insert into items (name) values ('in doubt')")
+        said_id = first.query("select last_insert_id()").value()
+        with pytest.raises(ServerError):
+            first.query("insert into items (id, name) values (1, 'twice')")
+        first.quit()
+    for sql in ("insert into nowhere values (1)", "replace into items (id, name) values (1000, 'given')"):
+        with Client(one.port, db="shop") as c:
+            with contextlib.suppress(ServerError):
+                c.query(sql)
+            assert c.query("select last_insert_id()").value() == b"0" != said_id
+            c.query("delete from items where name in ('in doubt', 'given')")
