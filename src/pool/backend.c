@@ -197,7 +197,7 @@ static bool read_packet(struct task *t, struct backend *be, struct bytes *payloa
     return true;
 }
 
-static bool nonsense(const struct backend *be, struct fault *why)
+bool backend_nonsense(const struct backend *be, struct fault *why)
 {
     return fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
                      "volvox: server %s gave an answer that makes no sense", be->server->name);
@@ -208,7 +208,7 @@ static bool refused(const struct backend *be, struct bytes payload, struct fault
 {
     struct err err;
     if (payload.len == 0 || payload.data[0] != 0xFF || !err_read(payload, &err, why))
-        return nonsense(be, why);
+        return backend_nonsense(be, why);
     /* (its last word to who was idle for too long: no answer) */
     enum blame blame = err.code == ER_CLIENT_INTERACTION_TIMEOUT ? BLAME_SERVER : BLAME_QUERY;
     return fault_set_state(why, blame, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
@@ -314,7 +314,7 @@ static bool end_result(const struct backend *be, struct bytes payload, struct re
     struct cursor c = cursor_of(bytes_skip(payload, 1));
     if ((be->caps & CAP_DEPRECATE_EOF) == 0) {
         out->warnings = read_u16(&c);
-        return !c.bad || nonsense(be, why);
+        return !c.bad || backend_nonsense(be, why);
     }
     if (!ok_read(payload, be->caps, &ok, why))
         return false;
@@ -356,16 +356,16 @@ bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows
     struct column last = { .charset = 0 };
     size_t n = rows->n_columns;
     if (!backend_read_result(t, be, rows->max_rows, deadline, &r, why))
-        return why->blame == BLAME_OURS ? nonsense(be, why) : false;
+        return why->blame == BLAME_OURS ? backend_nonsense(be, why) : false;
     rows->n_rows = r.n_rows;
     if (r.n_columns != 0 && r.n_columns != n)
-        return nonsense(be, why);
+        return backend_nonsense(be, why);
     if (r.columns != NULL && !column_read(r.columns[n - 1], be->caps, &last, why))
-        return nonsense(be, why);
+        return backend_nonsense(be, why);
     rows->charset = last.charset;
     for (size_t i = 0; i < r.n_rows; i++)
         if (!text_row_read(r.rows[i], rows->values + n * i, n, why))
-            return nonsense(be, why);
+            return backend_nonsense(be, why);
     return true;
 }
 
@@ -379,9 +379,16 @@ bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, stru
            backend_read_rows(t, be, rows, deadline, why);
 }
 
+bool backend_ask_one(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *row,
+                     struct fault *why)
+{
+    row->max_rows = 1;
+    return backend_ask_rows(t, be, sql, row, why) && (row->n_rows == 1 || backend_nonsense(be, why));
+}
+
 bool backend_ask_row(struct task *t, struct backend *be, struct bytes sql, struct bytes *values,
                      size_t n, struct fault *why)
 {
-    struct ask_rows rows = { .values = values, .n_columns = n, .max_rows = 1 };
-    return backend_ask_rows(t, be, sql, &rows, why) && (rows.n_rows == 1 || nonsense(be, why));
+    struct ask_rows row = { .values = values, .n_columns = n };
+    return backend_ask_one(t, be, sql, &row, why);
 }

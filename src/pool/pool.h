@@ -305,6 +305,11 @@ struct ask_rows {
 /* Likewise, of any number of rows up to max_rows. */
 bool backend_ask_rows(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *rows,
                       struct fault *why);
+/* Likewise, of exactly one row: as backend_ask_row(), for who wants to know the charset, too. */
+bool backend_ask_one(struct task *t, struct backend *be, struct bytes sql, struct ask_rows *row,
+                     struct fault *why);
+/* The fault of a server whose answer to a question of ours can't be one.  False. */
+bool backend_nonsense(const struct backend *be, struct fault *why);
 /* A whole small result set (copies in the task's arena): the definitions' packets as they came, the
  * rows' payloads, the warnings its end told of.  No columns: it was an OK.  `columns` is NULL then, and when
  * the session has switched definitions off. */

@@ -101,8 +101,7 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why)
     if (!backend_ask_row(t, be, BYTES_LITERAL("SELECT LAST_INSERT_ID()"), &value, 1, why))
         return false;
     if (!str_to_u64(value, &id))
-        return fault_set(why, BLAME_SERVER, CR_SERVER_LOST, "volvox: server %s gave an answer that makes no sense",
-                         be->server->name);
+        return backend_nonsense(be, why);
     be->insert_id = id;
     be->insert_id_in_doubt = false;
     s->has_new_id = false;

@@ -153,16 +153,13 @@ bool learn_unclear(struct task *t, struct session *s, struct fault *why)
     struct state_var vars[ASKED_MAX + 1];
     struct buf sql = { 0 };
     unsigned n = list_asked(s->unclear, asked);
-    struct ask_rows answer = { .values = row, .n_columns = n + 1, .max_rows = 1 };
+    struct ask_rows answer = { .values = row, .n_columns = n + 1 };
     write_question(&sql, asked, n);
     s->unclear = 0;
-    bool ok = backend_ask_rows(t, s->lease, buf_bytes(&sql), &answer, why);
+    bool ok = backend_ask_one(t, s->lease, buf_bytes(&sql), &answer, why);
     buf_release(&sql);
     if (!ok)
         return false;
-    if (answer.n_rows != 1)
-        return fault_set(why, BLAME_SERVER, CR_SERVER_LOST,
-                         "volvox: server %s gave an answer that makes no sense", s->lease->server->name);
     const struct collation *results = results_collation(s, answer.charset);
     vars[0] = (struct state_var){ BYTES_LITERAL(COLLATION_RESULTS),
                                   results != NULL ? bytes_str(results->name) : BYTES_NONE };
