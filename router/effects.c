@@ -33,7 +33,7 @@ void part_see_rest(struct part *p)
 
 /* ---- names ----------------------------------------------------------------------------- */
 
-static struct bytes unquoted(struct bytes name)
+struct bytes name_unquoted(struct bytes name)
 {
     if (name.len >= 2 && (name.data[0] == '`' || name.data[0] == '"' || name.data[0] == '\''))
         return bytes_of(name.data + 1, name.len - 2);
@@ -42,13 +42,13 @@ static struct bytes unquoted(struct bytes name)
 
 bool name_is(struct bytes name, const char *word)
 {
-    return bytes_equal_nocase(unquoted(name), bytes_str(word));
+    return bytes_equal_nocase(name_unquoted(name), bytes_str(word));
 }
 
 bool name_is_tracker(struct bytes name)
 {
     static const struct bytes prefix = BYTES_LITERAL("session_track_");
-    name = unquoted(name);
+    name = name_unquoted(name);
     return name.len > prefix.len && bytes_equal_nocase(bytes_of(name.data, prefix.len), prefix);
 }
 
@@ -77,7 +77,7 @@ bool system_var_is_global(struct bytes text)
 /* Lengths are compared first: most names are none of these. */
 static bool name_in(struct bytes name, const struct bytes *names, size_t n)
 {
-    name = unquoted(name);
+    name = name_unquoted(name);
     for (size_t i = 0; i < n; i++) {
         if (name.len == names[i].len && bytes_equal_nocase(name, names[i]))
             return true;

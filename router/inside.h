@@ -462,6 +462,8 @@ static inline bool part_at(const struct part *p, enum keyword k)
 {
     return p->token.keyword == (uint16_t)k;
 }
+/* Without the quotes around it, if there are any. */
+struct bytes name_unquoted(struct bytes name);
 /* Is `name` the word `word` (lower case), in quotes or not, whatever its case? */
 bool name_is(struct bytes name, const char *word);
 /* Of scope.name, as far as the lexer took it for one piece: is that its scope? */

@@ -53,12 +53,6 @@ bool statement_uses_tables(struct bytes sql, const struct lexer_mode *mode, enum
     return false;
 }
 
-static struct bytes without_quotes(struct bytes name)
-{
-    bool is_quoted = name.len >= 2 && strchr("`'\"", name.data[0]) != NULL;
-    return is_quoted ? bytes_of(name.data + 1, name.len - 2) : name;
-}
-
 unsigned statement_user_vars(struct bytes sql, const struct lexer_mode *mode, struct bytes *names,
                              unsigned max)
 {
@@ -70,7 +64,7 @@ unsigned statement_user_vars(struct bytes sql, const struct lexer_mode *mode, st
         if (token.kind != TOKEN_USER_VAR)
             continue;
         if (n < max)
-            names[n] = without_quotes(token.text);
+            names[n] = name_unquoted(token.text);
         n++;
     }
     return n;
@@ -88,7 +82,7 @@ unsigned statement_unscoped_vars(struct bytes sql, const struct lexer_mode *mode
                            (token.punct == '=' || token.punct == ':');
         if (is_assigned && memchr(last.text.data, '.', last.text.len) == NULL) {
             if (n < max)
-                names[n] = without_quotes(last.text);
+                names[n] = name_unquoted(last.text);
             n++;
         }
         last = token;
