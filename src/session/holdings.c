@@ -44,6 +44,9 @@ static const uint32_t effects_of[HELD_KINDS] = {
     [HELD_LOCK] = EFFECT_NAMED_LOCK | EFFECT_RELEASE_LOCK,
     [HELD_INSTANCE] = EFFECT_INSTANCE_LOCK | EFFECT_TABLE_LOCK,
 };
+#define EFFECTS_OF_ALL                                                                             \
+    (EFFECT_TEMP_TABLE | EFFECT_HANDLER | EFFECT_TEXT_PREPARE | EFFECT_NAMED_LOCK |                \
+     EFFECT_RELEASE_LOCK | EFFECT_INSTANCE_LOCK | EFFECT_TABLE_LOCK)
 
 /* ---- the names ------------------------------------------------------------------------------- */
 
@@ -337,14 +340,12 @@ static void read_ended(struct holdings *h, struct ended *e, const struct command
 
 /* ---- what ended ------------------------------------------------------------------------------ */
 
+/* (asked of every command) */
 static bool may_change(const struct session *s, const struct command *cmd)
 {
-    uint32_t effects = EFFECT_RELEASE_LOCK;
     bool has_tables = (s->pins & PIN_TEMP_TABLE) != 0;
-    for (enum held kind = 0; kind < HELD_KINDS; kind++)
-        effects |= effects_of[kind];
     return cmd->code != COM_STMT_PREPARE &&
-           ((cmd->st.effects & effects) != 0 || cmd->st.verb == VERB_PREPARE ||
+           ((cmd->st.effects & EFFECTS_OF_ALL) != 0 || cmd->st.verb == VERB_PREPARE ||
             (has_tables && cmd->st.verb == VERB_DDL));
 }
 
