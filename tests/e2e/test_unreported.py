@@ -6,10 +6,10 @@ from volvox import settings_for
 from wire import Client
 
 
-@pytest.fixture
-def one(place, start_volvox):
-    """One worker, and two connections to the server."""
-    settings = settings_for(place.cluster, server_limit=2, workers=1)
+@pytest.fixture(params=[1, 2])
+def one(request, place, start_volvox):
+    """One worker, and so many connections to the server."""
+    settings = settings_for(place.cluster, server_limit=request.param, workers=1)
     settings["group main"]["reads"] = "primary"
     return start_volvox(settings)
 
