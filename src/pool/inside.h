@@ -153,8 +153,8 @@ struct want {
 };
 /* Queue, ask other workers, park until answered.  True with w->got or w->may_open. */
 bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, struct fault *why);
-/* Give this fit, unleased backend (place OPENING) to a want of its server, the oldest or one soon behind it.  False if nobody waits:
- * the caller keeps it. */
+/* Give this fit, unleased backend (place OPENING) to a want of its server, the oldest or one soon behind
+ * it.  False if nobody waits: the caller keeps it. */
 bool lend_backend(struct backend *be);
 /* A connection to the server has been closed: the oldest want may open one. */
 void lend_slot(struct server *server, struct worker *from);

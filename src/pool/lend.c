@@ -1,9 +1,9 @@
 /*
  * lend.c - wants, asks and gives: who needs a backend when the server's limit is reached.
  *
- * One queue per server across workers, oldest first, but for a few behind that need nothing restored.  A worker that served its own wants
- * first would starve those that have to borrow as long as it is busy, so whoever has a
- * backend to spare (put, reset, connect, ask) gives it to the queue.  A want is
+ * One queue per server across workers, oldest first, but for a few behind that need nothing
+ * restored.  A worker that served its own wants first would starve those that have to borrow as
+ * long as it is busy, so whoever has a backend to spare (put, reset, connect, ask) gives it to the queue.  A want is
  * answered once, under the mutex; after that it is safe to touch until its task has taken
  * what it got, because the task waits for exactly that.
  */

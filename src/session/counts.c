@@ -54,7 +54,7 @@ void counts_reset(struct session *s)
 
 void counts_begin(struct session *s)
 {
-    set_row_count(s, 0);
+    counts_reset(s);
     set_found_rows(s, s->mode.is_mariadb && s->state->schema.len > 0 ? 1 : 0);
 }
 

@@ -15,7 +15,6 @@
 /* A server needs less for its widest table. */
 enum { KEPT_MAX_BYTES = 16 << 20 };
 
-
 bool definitions_matter(struct relay *x)
 {
     const uint64_t said = CAPS_SAY_WHETHER | CAP_EXTENDED_METADATA;
