@@ -568,6 +568,10 @@ void response_begin(struct response *r, enum response_kind kind, uint64_t caps, 
  * STEP_ERR; RESPONSE_STRING passes its packet with STEP_PASS and last. */
 enum response_step response_next(struct response *r, uint8_t *window, size_t len,
                                  struct response_found *found, struct fault *why);
+/* How much of what comes next, beyond a window that is empty, will pass whatever it is: the frame under way,
+ * but for its last byte.  The caller may pass `n` of it on by itself, and says so. */
+uint64_t response_blind(const struct response *r);
+void response_passed(struct response *r, uint64_t n);
 /* The upload is done, the server's next packet has this number. */
 void response_after_infile(struct response *r, uint8_t next_seq);
 

@@ -64,6 +64,18 @@ void response_after_infile(struct response *r, uint8_t next_seq)
 
 /* ---- what passes ---- */
 
+uint64_t response_blind(const struct response *r)
+{
+    return r->frame_left > 0 ? r->frame_left - 1 : 0;
+}
+
+void response_passed(struct response *r, uint64_t n)
+{
+    must(n <= response_blind(r));
+    r->frame_left -= n;
+    r->bytes += n;
+}
+
 static bool in_order(const struct response *r, const uint8_t *frame)
 {
     return frame_seq(frame) == r->next_seq || r->any_seq;

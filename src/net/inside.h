@@ -14,8 +14,10 @@
 #include <openssl/ssl.h>
 
 /* stream.c: park until the descriptor is ready; false with `why` (TIME). */
-bool stream_wait_readable(struct task *t, struct stream *st, double deadline, struct fault *why);
 bool stream_wait_writable(struct task *t, struct stream *st, double deadline, struct fault *why);
+
+/* stream.c: the connection is lost, because of `error` if that is not 0; false with `why`. */
+bool stream_say_lost(const struct stream *st, int error, struct fault *why);
 
 /* layer.c: what the next receive would give, not taken out of the stream: 1 something, else as recv(). */
 ssize_t stream_peek(struct stream *st);

@@ -121,6 +121,9 @@ bool stream_need(struct task *t, struct stream *st, size_t n, double deadline, s
  * in_limit_bytes and 64 KiB more lie there unread). */
 ssize_t stream_fill(struct stream *st, size_t at_least);
 
+/* Park until there is something to receive; false at the deadline or when cancelled (TIME). */
+bool stream_wait_readable(struct task *t, struct stream *st, double deadline, struct fault *why);
+
 /* Append to st->out; parks only while more than 256 KiB are unsent (then until
  * at most 64 KiB are).  Large data (16 KiB) is sent directly from where it lies,
  * behind what st->out holds, copying only what the socket did not take. */
@@ -133,6 +136,18 @@ bool stream_try_flush(struct stream *st);
 
 /* Something that was put has not left yet (in `out`, or in a layer): stream_flush() is due. */
 bool stream_has_unsent(const struct stream *st);
+
+/* Bytes that nobody has to look at, from socket to socket without a copy in between (splice).  May be tried
+ * if there are no layers, nothing lies in from->in, and n is large enough for it to pay. */
+enum { SPLICE_LEAST = 64 << 10 };
+enum spliced { SPLICE_MOVED,      /* some: *n was lowered by so many                                   */
+               SPLICE_EMPTY,      /* nothing is there yet: wait until `from` is readable               */
+               SPLICE_NOT,        /* not now, or the sender is lost: receive and put, and you will see */
+               SPLICE_FAILED };   /* the receiver failed: `why`; what had come from the sender is lost */
+bool stream_may_splice(const struct stream *from, const struct stream *to, uint64_t n);
+/* At most *n bytes, as many as are there, once to->out has been sent.  Parks while `to` takes nothing. */
+enum spliced stream_splice(struct task *t, struct stream *from, struct stream *to, uint64_t *n,
+                           double deadline, struct fault *why);
 
 /* What the other end has done since the last byte in `in`, without receiving it. */
 enum presence { PEER_QUIET,       /* there, and silent                                  */

@@ -86,7 +86,7 @@ void stream_rest(struct stream *st)
 /* ---- failing ---------------------------------------------------------------- */
 
 /* "client", "server"; whoever is at the other end. */
-static bool peer_lost(const struct stream *st, int error, struct fault *why)
+bool stream_say_lost(const struct stream *st, int error, struct fault *why)
 {
     const char *who = blame_name(st->blame);
     if (st->broken && error != 0)
@@ -186,12 +186,12 @@ bool stream_need(struct task *t, struct stream *st, size_t n, double deadline, s
                          blame_name(st->blame), st->in_limit_bytes);
     while (buf_len(&st->in) < n) {
         if (st->unreadable || st->peer_closed)
-            return peer_lost(st, 0, why);
+            return stream_say_lost(st, 0, why);
         if (!offer_room(st, n - buf_len(&st->in), why))
             return false;
         ssize_t got = receive(st);
         if (got < 0)
-            return peer_lost(st, errno, why);
+            return stream_say_lost(st, errno, why);
         if (got == 0 && !stream_wait_readable(t, st, deadline, why))
             return false;
     }
@@ -268,10 +268,10 @@ bool stream_put(struct task *t, struct stream *st, struct bytes data, double dea
     size_t most = UNSENT_MOST;
     bool send = data.len >= SEND_DIRECT || buf_len(&st->out) + data.len > most;
     if (st->broken)
-        return peer_lost(st, 0, why);
+        return stream_say_lost(st, 0, why);
     while (send) {
         if (!send_now(st, &data))
-            return peer_lost(st, errno, why);
+            return stream_say_lost(st, errno, why);
         send = buf_len(&st->out) + data.len > most;
         if (send && !stream_wait_writable(t, st, deadline, why))
             return false;
@@ -288,10 +288,10 @@ bool stream_has_unsent(const struct stream *st)
 bool stream_flush(struct task *t, struct stream *st, double deadline, struct fault *why)
 {
     if (st->broken)
-        return peer_lost(st, 0, why);
+        return stream_say_lost(st, 0, why);
     for (;;) {
         if (!stream_try_flush(st))
-            return peer_lost(st, errno, why);
+            return stream_say_lost(st, errno, why);
         if (!stream_has_unsent(st))
             return true;
         if (!stream_wait_writable(t, st, deadline, why))

@@ -230,25 +230,57 @@ static bool client_is_there(struct relay *x)
            fault_set(&x->out->why, BLAME_CLIENT, 0, "client left while its command ran");
 }
 
-/* Wait for more of the response; what the client has not got yet goes out before we park, and a
- * client that leaves meanwhile is noticed. */
-static bool more(struct task *t, struct relay *x, size_t need)
+/* What the client has not got yet goes out before we park; woken also by a client that says something. */
+static bool wait_for_server(struct task *t, struct relay *x)
 {
     struct stream *in = &x->be->stream, *client = &x->s->client;
+    if (stream_has_unsent(client) && !stream_flush(t, client, stall_deadline(t), &x->out->why))
+        return false;
+    struct wait wait = { .readable = &in->watch,
+                         .readable2 = x->client_is_ahead ? NULL : &client->watch };
+    return task_wait(t, &wait) != WOKE_CANCELLED ||
+           fault_set(&x->out->why, BLAME_TIME, ER_QUERY_INTERRUPTED, "Query execution was interrupted");
+}
+
+/* The inner part of a large packet, without looking at it; as far as that is possible. */
+static bool pass_blindly(struct task *t, struct relay *x)
+{
+    struct stream *in = &x->be->stream, *client = &x->s->client;
+    for (;;) {
+        uint64_t blind = response_blind(&x->r), left = blind;
+        if (!stream_may_splice(in, client, blind))
+            return true;
+        enum spliced how = stream_splice(t, in, client, &left, stall_deadline(t), &x->out->why);
+        response_passed(&x->r, blind - left);
+        if (how == SPLICE_FAILED)
+            return false;
+        if (how == SPLICE_NOT)
+            return true;
+        if (how == SPLICE_EMPTY) {
+            if (!x->client_is_ahead && !client_is_there(x))
+                return false;
+            if (!wait_for_server(t, x))
+                return false;
+        }
+        task_breathe(t);
+    }
+}
+
+/* Wait for more of the response; a client that leaves meanwhile is noticed. */
+static bool more(struct task *t, struct relay *x, size_t need)
+{
+    struct stream *in = &x->be->stream;
+    if (!pass_blindly(t, x))
+        return false;
     size_t have = buf_len(&in->in);
-    struct wait wait = { .readable = &in->watch };
     /* Right after the command the server has said nothing yet: don't ask the socket for that. */
     bool waits_first =
         x->r.bytes == 0 && have == 0 && !in->peer_closed && !in->unreadable && !in->in_filled;
     for (;; waits_first = false) {
         if (!waits_first && stream_fill(in, need - have) != 0)
             break;
-        if (stream_has_unsent(client) && !stream_flush(t, client, stall_deadline(t), &x->out->why))
+        if (!wait_for_server(t, x))
             return false;
-        wait.readable2 = x->client_is_ahead ? NULL : &client->watch;
-        if (task_wait(t, &wait) == WOKE_CANCELLED)
-            return fault_set(&x->out->why, BLAME_TIME, ER_QUERY_INTERRUPTED,
-                             "Query execution was interrupted");
         if (!x->client_is_ahead && stream_fill(in, need - have) == 0 && !client_is_there(x))
             return false;
         if (buf_len(&in->in) > have)

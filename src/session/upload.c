@@ -25,11 +25,30 @@ static bool some_bytes(struct task *t, struct stream *from, struct stream *to, s
     return stream_need(t, from, 1, stall_deadline(t), why);
 }
 
+/* As many of them as can pass without coming by here; *n are left. */
+static bool splice_bytes(struct task *t, struct stream *from, struct stream *to, uint64_t *n,
+                         struct fault *why)
+{
+    while (stream_may_splice(from, to, *n)) {
+        enum spliced how = stream_splice(t, from, to, n, stall_deadline(t), why);
+        if (how == SPLICE_FAILED)
+            return false;
+        if (how == SPLICE_NOT)
+            break;
+        if (how == SPLICE_EMPTY && !stream_wait_readable(t, from, stall_deadline(t), why))
+            return false;
+        task_breathe(t);
+    }
+    return true;
+}
+
 bool copy_bytes(struct task *t, struct stream *from, struct stream *to, uint64_t n,
                 struct fault *why)
 {
     while (n > 0) {
-        if (!some_bytes(t, from, to, why))
+        if (!splice_bytes(t, from, to, &n, why))
+            return false;
+        if (n > 0 && !some_bytes(t, from, to, why))
             return false;
         struct bytes part = buf_bytes(&from->in);
         part.len = MIN(part.len, n);
