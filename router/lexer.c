@@ -114,11 +114,36 @@ static APART const uint8_t *end_of_wide(struct lexer *lx, const uint8_t *p, uint
     return p + 1;
 }
 
+/* Strings can be megabytes: up to the block that holds one of the two bytes, or to the end's last
+ * few.  (Without a branch within a block, compilers make vector instructions of it.) */
+static const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end, uint8_t quote,
+                                 uint8_t escape)
+{
+    enum { BLOCK = 64 };
+    for (; end - p >= BLOCK; p += BLOCK) {
+        uint8_t found = 0;
+        for (int i = 0; i < BLOCK; i++)
+            found |= (uint8_t)((p[i] == quote) | (p[i] == escape));
+        if (found != 0)
+            break;
+    }
+    return p;
+}
+
 /* The first byte behind the closing quote, or NULL; p stands behind the opening one. */
 static const uint8_t *end_of_quoted(struct lexer *lx, const uint8_t *p, uint8_t quote,
                                     bool has_escapes)
 {
+    enum { SHORT = 64 };
+    const uint8_t *from = p;
+    bool is_wide = lx->mode.charset >= LEXER_GBK;
     while (p < lx->end) {
+        if (p - from >= SHORT && !is_wide) {
+            p = skip_plain(p, lx->end, quote, has_escapes ? '\\' : quote);
+            from = p;
+            if (p == lx->end)
+                return NULL;
+        }
         uint8_t c = *p++;
         if (c == quote) {
             if (peek(lx, p, 0) != quote)
@@ -128,7 +153,7 @@ static const uint8_t *end_of_quoted(struct lexer *lx, const uint8_t *p, uint8_t 
             if (p == lx->end)
                 return NULL;
             p++;
-        } else if (c >= 0x81 && lx->mode.charset >= LEXER_GBK) {
+        } else if (c >= 0x81 && is_wide) {
             p = end_of_wide(lx, p - 1, quote);
         }
     }
