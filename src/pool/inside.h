@@ -60,6 +60,7 @@ struct pools {
     struct worker *const *workers;
     unsigned n_workers;
     struct map by_key;
+    struct pool *recent[32];      /* what was found last, by a rough hash of the terms     */
     struct map welcomes;          /* server's number -> struct welcome                    */
     struct list all;              /* of backend.all: every backend of this worker         */
     uint64_t last_ticket;
