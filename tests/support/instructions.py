@@ -7,6 +7,7 @@ import collections
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 
 from servers import APP
@@ -26,6 +27,9 @@ class Counted(Volvox):
     """Volvox under callgrind, whose files are in its directory after the end."""
 
     def start(self):
+        key = self.directory / "rsa.pem"        # to make one would take its own time
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        self.settings["volvox"] = {**self.settings["volvox"], "rsa_key_file": str(key)}
         wrapper = self.directory / "counted"
         wrapper.write_text("#!/bin/sh\nexec valgrind --tool=callgrind --separate-threads=yes "
                            f"--callgrind-out-file={self.directory}/counts {self.program} \"$@\"\n")
@@ -108,7 +112,7 @@ class Asker:
 
 def run(settings, program, kind, sql, clients, rounds):
     with tempfile.TemporaryDirectory() as directory:
-        with Counted(settings, program=program, directory=directory) as volvox:
+        with Counted(dict(settings), program=program, directory=directory) as volvox:
             askers = [Asker(volvox.port, kind, sql) for _ in range(clients)]
             for _ in range(rounds):
                 for asker in askers:
