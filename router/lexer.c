@@ -70,7 +70,7 @@ void lexer_begin(struct lexer *lx, struct bytes sql, const struct lexer_mode *mo
 {
     if (sql.data == NULL)
         sql = BYTES_LITERAL("");
-    *lx = (struct lexer){ .at = sql.data, .end = sql.data + sql.len, .mode = *mode };
+    *lx = (struct lexer){ .begin = sql.data, .at = sql.data, .end = sql.data + sql.len, .mode = *mode };
 }
 
 static enum token_kind give(struct lexer *lx, struct token *out, enum token_kind kind,
@@ -302,21 +302,29 @@ static APART enum token_kind read_long_word(struct lexer *lx, struct token *out,
     return give_word(lx, out, from, p, peek(lx, p, 0), head, all & 0x80, after_dot);
 }
 
-/* Most words end within eight bytes, and the text does not. */
+/* With zeros, which end a word, behind the text's end. */
+static inline uint64_t eight_bytes(const struct lexer *lx, const uint8_t *from)
+{
+    ptrdiff_t missing = 8 - (lx->end - from);
+    return missing <= 0 ? word_bytes(from) : word_bytes(lx->end - 8) >> 8 * missing;
+}
+
+/* Most words end within eight bytes. */
 static APART enum token_kind read_word(struct lexer *lx, struct token *out, const uint8_t *from,
                                        bool after_dot)
 {
-    if (lx->end - from < 8)
+    if (lx->end - lx->begin < 8)
         return read_long_word(lx, out, from, after_dot);
-    uint64_t bytes = word_bytes(from), others = other_bytes(bytes);
+    uint64_t bytes = eight_bytes(lx, from), others = other_bytes(bytes);
     if (others == 0)
         return read_long_word(lx, out, from, after_dot);
     unsigned bits = (unsigned)__builtin_ctzll(others) & ~7u;
     const uint8_t *p = from + bits / 8;
-    if (*p == '_' || *p == '$')
+    uint8_t next = peek(lx, p, 0);
+    if (next == '_' || next == '$')
         return read_long_word(lx, out, from, after_dot);
     uint64_t head = word_fold(bytes) & (((uint64_t)1 << bits) - 1);
-    return give_word(lx, out, from, p, *p, head, head & EACH(0x80), after_dot);
+    return give_word(lx, out, from, p, next, head, head & EACH(0x80), after_dot);
 }
 
 static const uint8_t *skip_digits(const struct lexer *lx, const uint8_t *p)

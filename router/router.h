@@ -59,7 +59,7 @@ struct token {
  * versioned comments that the server would execute are read as text; a comment whose
  * first word is "volvox:" is given as TOKEN_HINT (text after the colon). */
 struct lexer {
-    const uint8_t *at, *end;
+    const uint8_t *begin, *at, *end;
     struct lexer_mode mode;
     bool in_versioned;            /* inside an executed comment; they don't nest      */
     bool after_dot;               /* a word here is a name, not a keyword             */

@@ -1,6 +1,7 @@
 /* account.c - an account on the servers; see accounts.h. */
 #include "accounts/accounts.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 static void set_key(struct account *a)
@@ -23,6 +24,7 @@ struct account *account_new(const char *name, const char *server_user, const str
     ref_init(&a->ref);
     a->size = size;
     a->name = memcpy(texts, name, name_size);
+    a->name_hash = hash_bytes(bytes_str(name));
     a->server_user = memcpy(texts + name_size, server_user, user_size);
     a->is_learnt = is_learnt;
     a->is_relayed = secret == NULL;

@@ -23,6 +23,7 @@ struct account {
     struct ref ref;
     size_t size;                  /* of the allocation                                    */
     const char *name;             /* as the client logged in                              */
+    uint64_t name_hash;           /* hash_bytes() of it                                   */
     const char *server_user;      /* as we log in                                         */
     struct secret secret;         /* what is known of the password there                  */
     uint8_t key[ACCOUNT_KEY_BYTES]; /* equal if server_user and secret are: pools go by it */

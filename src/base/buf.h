@@ -63,9 +63,11 @@ void buf_add_u8(struct buf *b, uint8_t v);
 void buf_give_up(struct buf *b);
 /* Free in any case. */
 void buf_release(struct buf *b);
+/* A thread keeps a few small blocks for its next bufs; before it ends it frees them. */
+void buf_drop_spares(void);
 
 /* Limit for all bufs of the process together (0 = none, the default), and how
- * much they hold now; bytes.  Any thread. */
+ * much they hold now, with the blocks that threads keep; bytes.  Any thread. */
 void buf_set_total_limit(size_t bytes);
 size_t buf_total(void);
 

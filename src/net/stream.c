@@ -266,6 +266,13 @@ bool stream_put(struct task *t, struct stream *st, struct bytes data, double dea
                 struct fault *why)
 {
     size_t most = UNSENT_MOST;
+    /* mostly a small packet behind others, and there is room */
+    if (data.len < SEND_DIRECT && data.len <= buf_room(&st->out) && st->out.cap <= UNSENT_MOST &&
+        !st->broken && data.len > 0) {
+        memcpy(buf_end(&st->out), data.data, data.len);
+        st->out.tail += (uint32_t)data.len;
+        return true;
+    }
     bool send = data.len >= SEND_DIRECT || buf_len(&st->out) + data.len > most;
     if (st->broken)
         return stream_say_lost(st, 0, why);

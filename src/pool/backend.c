@@ -51,7 +51,7 @@ bool backend_is_fresh(const struct backend *be, const struct settings *limits)
     return !be->pool->retired && !be->pool->pools->draining && be->sandbox == SANDBOX_NONE &&
            be->tls_number == tls_context_number(be->pool->tls) &&
            !atomic_load_explicit(&be->server->draining, memory_order_relaxed) &&
-           (be->expires_us == 0 || clock_us() < be->expires_us) &&
+           (be->expires_us == 0 || worker_now_us(be->pool->pools->worker) < be->expires_us) &&
            (limits->pool_max_commands == 0 || be->commands < limits->pool_max_commands);
 }
 

@@ -43,6 +43,7 @@ struct pool {
     struct account *account;      /* counted                                              */
     uint64_t fit;
     struct tls_context *tls;      /* counted; as the server's section says now, NULL: in clear */
+    uint64_t config_number;       /* that of `now`                                        */
     struct ends *client;          /* of the client it was made for; NULL: for all         */
     bool retired;                 /* its server or account is gone: nothing goes back      */
     struct list idle;             /* most recently used first                             */
@@ -60,6 +61,7 @@ struct pools {
     struct worker *const *workers;
     unsigned n_workers;
     struct map by_key;
+    struct pool *recent[32];      /* what was found last, by a rough hash of the terms     */
     struct map welcomes;          /* server's number -> struct welcome                    */
     struct list all;              /* of backend.all: every backend of this worker         */
     uint64_t last_ticket;

@@ -22,7 +22,21 @@ static void write_key(const struct lease_terms *terms, uint8_t key[POOL_KEY_BYTE
         memcpy(key + 14 + ACCOUNT_KEY_BYTES, ip.data, ip.len);
 }
 
-struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
+/* Where the pool for these terms would be among the recent ones. */
+static struct pool **recent_slot(struct pools *ps, const struct server *server,
+                                 const struct account *account, uint64_t fit)
+{
+    uint64_t mixed = server->number * 31 + ((uintptr_t)account >> 6) + fit;
+    return &ps->recent[(mixed ^ mixed >> 8) % ARRAY_LEN(ps->recent)];
+}
+
+static bool is_for(const struct pool *p, const struct lease_terms *terms)
+{
+    return p->server == terms->server && p->account == terms->account && p->fit == terms->fit &&
+           p->client == NULL && terms->client == NULL;
+}
+
+static struct pool *find_or_make(struct pools *ps, const struct lease_terms *terms)
 {
     uint8_t key[POOL_KEY_BYTES];
     write_key(terms, key);
@@ -42,6 +56,15 @@ struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
         list_init(&p->idle);
         map_put(&ps->by_key, bytes_of(p->key, sizeof p->key), p);
     }
+    return p;
+}
+
+struct pool *pool_get(struct pools *ps, const struct lease_terms *terms)
+{
+    struct pool **recent = recent_slot(ps, terms->server, terms->account, terms->fit);
+    struct pool *p = *recent;
+    if (p == NULL || !is_for(p, terms))
+        *recent = p = find_or_make(ps, terms);
     p->used_us = worker_now_us(ps->worker);
     pool_follow_tls(p, worker_config(ps->worker));
     return p;
@@ -54,6 +77,9 @@ static bool pool_is_empty(const struct pool *p)
 
 static void pool_free(struct pool *p)
 {
+    for (unsigned i = 0; i < ARRAY_LEN(p->pools->recent); i++)
+        if (p->pools->recent[i] == p)
+            p->pools->recent[i] = NULL;
     map_remove(&p->pools->by_key, bytes_of(p->key, sizeof p->key));
     server_drop(p->server);
     tls_context_drop(p->tls);

@@ -11,6 +11,9 @@
 
 void pool_follow_tls(struct pool *p, const struct config *now)
 {
+    if (p->config_number == now->number && now->number != 0)
+        return;
+    p->config_number = now->number;
     const struct server_config *s = config_server(now, bytes_str(p->server->name));
     if (s == NULL || s->tls_context == p->tls)
         return;

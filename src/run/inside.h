@@ -21,7 +21,8 @@
 
 /* A place to switch to: a stack of ours, or the thread's own (mem is NULL). */
 struct stack {
-    sigjmp_buf at;
+    sigjmp_buf at;            /* where it was left; or, see stack.c,                   */
+    void *place;
     char *mem;                /* the mapping, guard page first */
     const void *base;         /* lowest usable address */
     size_t size;
@@ -67,7 +68,8 @@ struct task {
     void *arg;
     const char *what;
     uint64_t since_us;
-    uint64_t breath_us;       /* first task_breathe() since it was resumed, or 0 */
+    uint64_t breath_us;       /* the clock, as first seen since it was resumed, or 0 */
+    unsigned steps;           /* task_breathe() since then */
     double due;               /* of the present park, 0 = none */
     ev_timer timer;           /* stays armed from park to park, see aim_timer() */
     double timer_due;

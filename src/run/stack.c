@@ -1,10 +1,13 @@
 /*
  * stack.c - make and switch stacks.
  *
- * A stack is entered once with makecontext()/setcontext() and with siglongjmp()
- * ever after: about 30 ns for a round trip, against 600 ns for swapcontext(),
- * which makes two system calls.  The sanitizers, valgrind and, in debug builds,
- * the paint that shows the deepest use are told about it here and nowhere else.
+ * On x86-64 a switch saves what a called function must preserve, on the stack that
+ * is left, and takes the same from the other: 20 instructions, no system call.
+ * Elsewhere, and with sanitizers, which must see it, a stack is entered once with
+ * makecontext()/setcontext() and with siglongjmp() ever after: about 30 ns for a
+ * round trip, against 600 ns for swapcontext(), which makes two system calls.  The
+ * sanitizers, valgrind and, in debug builds, the paint that shows the deepest use
+ * are told about it here and nowhere else.
  */
 #undef _FORTIFY_SOURCE /* its longjmp() takes a second stack for a bug */
 
@@ -44,6 +47,12 @@
 #define PAINTS 1
 #endif
 
+#if defined(__x86_64__) && !defined(__SHSTK__) && !HAS_ASAN && !HAS_TSAN
+#define SWAPS 1
+#else
+#define SWAPS 0
+#endif
+
 enum { STACK_BYTES = (HAS_ASAN || HAS_TSAN ? 256 : 64) << 10 };
 
 static const uint64_t paint_word = UINT64_C(0x5ca1ab1e5ca1ab1e);
@@ -53,6 +62,40 @@ static _Thread_local struct {
     void (*run)(void *);
     void *arg;
 } entry; /* from stack_enter() to stack_main() */
+
+#if SWAPS
+/* Leave what must be preserved and then the stack pointer, which *left remembers; go on where
+ * `to` was remembered. */
+__attribute__((naked, noinline)) static void swap(void **left, void *to)
+{
+    (void)left, (void)to;         /* in rdi and rsi */
+    __asm__ volatile("pushq %rbp\n\t"
+                     "pushq %rbx\n\t"
+                     "pushq %r12\n\t"
+                     "pushq %r13\n\t"
+                     "pushq %r14\n\t"
+                     "pushq %r15\n\t"
+                     "movq %rsp, (%rdi)\n\t"
+                     "movq %rsi, %rsp\n\t"
+                     "popq %r15\n\t"
+                     "popq %r14\n\t"
+                     "popq %r13\n\t"
+                     "popq %r12\n\t"
+                     "popq %rbx\n\t"
+                     "popq %rbp\n\t"
+                     "ret");
+}
+
+/* As if swap() had been called there by nobody, to return to the beginning of `run`. */
+static void *first_place(const struct stack *s, void (*run)(void))
+{
+    void **top = (void **)(((uintptr_t)s->base + s->size) & ~(uintptr_t)15);
+    enum { NOBODY = 1, RETURN = 2, REGISTERS = 6 };
+    memset(top - RETURN - REGISTERS, 0, (RETURN + REGISTERS) * sizeof *top);
+    memcpy(top - RETURN, &run, sizeof run);
+    return top - RETURN - REGISTERS;
+}
+#endif
 
 /* After arriving on `on`.  `left` learns the bounds of the stack that we came
  * from, where it did not know them: the thread's own. */
@@ -65,6 +108,7 @@ static void arrived(struct stack *on, struct stack *left)
     (void)on, (void)left;
 }
 
+#if !SWAPS
 /* To be called between sigsetjmp() and the jump: TSan keeps jump buffers per
  * fiber and does not find them in any other order. */
 static void leaving(struct stack *from, struct stack *to, bool for_ever)
@@ -78,6 +122,7 @@ static void leaving(struct stack *from, struct stack *to, bool for_ever)
 #endif
     (void)from, (void)to, (void)for_ever;
 }
+#endif
 
 static void stack_main(void)
 {
@@ -90,36 +135,49 @@ static void stack_main(void)
 
 void stack_enter(struct stack *from, struct stack *fresh, void (*run)(void *), void *arg)
 {
+    entry.from = from;
+    entry.run = run;
+    entry.arg = arg;
+#if SWAPS
+    swap(&from->place, first_place(fresh, stack_main));
+#else
     ucontext_t uc;
     must(getcontext(&uc) == 0);
     uc.uc_stack.ss_sp = (void *)fresh->base;
     uc.uc_stack.ss_size = fresh->size;
     uc.uc_link = NULL;
     makecontext(&uc, stack_main, 0);
-    entry.from = from;
-    entry.run = run;
-    entry.arg = arg;
     if (sigsetjmp(from->at, 0) == 0) {
         leaving(from, fresh, false);
         setcontext(&uc);
         must(!"setcontext");
     }
     arrived(from, NULL);
+#endif
 }
 
 void stack_switch(struct stack *from, struct stack *to)
 {
+#if SWAPS
+    swap(&from->place, to->place);
+#else
     if (sigsetjmp(from->at, 0) == 0) {
         leaving(from, to, false);
         siglongjmp(to->at, 1);
     }
     arrived(from, NULL);
+#endif
 }
 
 _Noreturn void stack_leave(struct stack *from, struct stack *to)
 {
+#if SWAPS
+    swap(&from->place, to->place);
+    must(!"back on a stack left for ever");
+#else
     leaving(from, to, true);
     siglongjmp(to->at, 1);
+#endif
 }
 
 static void paint(struct stack *s)

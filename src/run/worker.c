@@ -8,6 +8,7 @@
  */
 #include "run/inside.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -77,6 +78,7 @@ static void *thread_main(void *arg)
     snprintf(name, sizeof name, "worker %d", w->index);
     pthread_setname_np(pthread_self(), name);
     worker_run(w);
+    buf_drop_spares();
     return NULL;
 }
 

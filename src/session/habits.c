@@ -8,11 +8,9 @@
  */
 #include "session/inside.h"
 
-#include "base/hash.h"
-
 static unsigned habit_word(const struct session *s, uint64_t *bit)
 {
-    uint64_t h = hash_bytes(bytes_str(s->account->name));
+    uint64_t h = s->account->name_hash;
     *bit = 1ull << (h & 63);
     return h >> 6 & 15;
 }

@@ -364,9 +364,9 @@ static void draw_pins(struct session *s, const struct holdings *h)
 
 void holdings_note(struct session *s, const struct command *cmd, bool failed)
 {
-    struct ended e = { .schema = s->state->schema, .failed = failed };
     if (!may_change(s, cmd))
         return;
+    struct ended e = { .schema = s->state->schema, .failed = failed };
     struct holdings *h = holdings_of(s);
     if (!cmd->whole || cmd->st.is_broken || (cmd->st.effects & EFFECT_MULTI) != 0) {
         for (enum held kind = 0; kind < HELD_KINDS; kind++)

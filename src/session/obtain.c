@@ -246,10 +246,8 @@ static bool lease_new(struct task *t, struct session *s, const struct command *c
     bool sure = !cmd->st.reads_only || !cmd->whole || cmd->response == RESPONSE_NONE ||
                 attempt->n_again++ > 0;
     for (bool has_failed = false;; has_failed = true) {
-        struct fault first = *why;
-        struct server *server = choose(s, topology, plan, attempt, why);
-        if (server == NULL && has_failed)
-            *why = first;         /* says more than that there is no other server */
+        /* the first failure says more than that there is no other server */
+        struct server *server = choose(s, topology, plan, attempt, has_failed ? NULL : why);
         if (server == NULL)
             return false;
         if (lease_from(t, s, server, sure, why))

@@ -135,6 +135,8 @@ uint32_t pins_of_effects(uint32_t effects)
         { EFFECT_INSTANCE_LOCK, PIN_INSTANCE_LOCK }, { EFFECT_SETS_ONE_SHOT, PIN_VARIABLE },
     };
     uint32_t pins = 0;
+    if (effects == 0)
+        return 0;
     for (size_t i = 0; i < ARRAY_LEN(unseen); i++)
         if ((effects & unseen[i].effect) != 0)
             pins |= unseen[i].pin;
@@ -150,10 +152,10 @@ static bool unlocks(const struct session *s, const struct command *cmd)
 
 bool pins_allow(const struct session *s, const struct command *cmd, struct fault *why)
 {
-    uint32_t pins = pins_of_effects(cmd->st.effects) & ~PIN_LEAVABLE;
-    char words[256];
     if (s->user->pins != USER_PINS_DENIED || cmd->code == COM_STMT_PREPARE)
         return true;
+    uint32_t pins = pins_of_effects(cmd->st.effects) & ~PIN_LEAVABLE;
+    char words[256];
     if ((cmd->st.effects & EFFECT_TABLE_LOCK) != 0)
         pins |= PIN_TABLE_LOCK;
     if ((pins & ~s->pins) == 0 || unlocks(s, cmd))

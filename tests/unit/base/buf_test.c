@@ -42,6 +42,7 @@ static int end(void **state)
     buf_release(*state);
     buf_set_total_limit(0);
     refuse_from = SIZE_MAX;
+    buf_drop_spares();
     assert_int_equal(buf_total(), 0);
     return 0;
 }
@@ -239,6 +240,7 @@ static void the_process_limit_holds_for_all_bufs_together(void **state)
     assert_int_equal(buf_total(), 24576);
     assert_refused(&other, 8193, LIMIT);
     buf_release(b);
+    buf_drop_spares();
     assert_int_equal(buf_total(), 8192);
     reserve(b, 8192, LIMIT);
     buf_release(&other);
@@ -254,6 +256,36 @@ static void giving_up_frees_only_what_nobody_has_to_read(void **state)
     assert_non_null(b->mem);
     buf_give_up(b);
     assert_null(b->mem);
+    buf_drop_spares();
+    assert_int_equal(buf_total(), 0);
+}
+
+/* (With sanitizers nothing is kept.) */
+static void a_block_given_up_serves_the_next_buf(void **state)
+{
+    struct buf *b = *state, other = { 0 };
+    buf_add_u8(b, 'x');
+    buf_add_u8(&other, 'y');
+    buf_release(b);
+    size_t total = buf_total();
+    refuse_from = total == 2 * 4096 ? 0 : SIZE_MAX;
+    reserve(b, 4096, LIMIT);
+    assert_int_equal(buf_len(b), 0);
+    assert_int_equal(buf_room(b), 4096);
+    assert_int_equal(buf_total(), 2 * 4096);
+    buf_release(&other);
+}
+
+static void few_blocks_are_kept(void **state)
+{
+    struct buf many[200] = { { 0 } };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        buf_add_u8(&many[i], 0);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        buf_release(&many[i]);
+    assert_in_range(buf_total(), 0, 64 * 4096);
+    buf_drop_spares();
     assert_int_equal(buf_total(), 0);
 }
 
@@ -346,6 +378,8 @@ int main(void)
         TEST(refused_memory_is_a_fault_and_changes_nothing),
         TEST(the_process_limit_holds_for_all_bufs_together),
         TEST(giving_up_frees_only_what_nobody_has_to_read),
+        TEST(a_block_given_up_serves_the_next_buf),
+        TEST(few_blocks_are_kept),
         TEST(any_order_of_writes_and_reads_keeps_the_bytes),
         TEST(cursors_can_not_leave_the_memory),
         TEST(threads_count_together),
