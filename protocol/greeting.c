@@ -5,8 +5,8 @@
 
 #include "base/str.h"
 
-#include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <sodium.h>
 
 enum { GREETING_VERSION = 10, LOGIN_FIXED_BYTES = 32 };
 enum { SCRAMBLE_FIRST = 8, SCRAMBLE_SECOND = SCRAMBLE_BYTES - SCRAMBLE_FIRST };
@@ -183,11 +183,11 @@ void nonce_make(uint8_t out[32])
 
 void scramble_derive(const uint8_t secret[32], uint64_t number, uint8_t out[SCRAMBLE_BYTES])
 {
-    uint8_t mac[32];
-    size_t len;
-    must(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, secret, 32, (const uint8_t *)&number,
-                   sizeof number, mac, sizeof mac, &len) != NULL);
-    memcpy(out, mac, SCRAMBLE_BYTES);
+    uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
+    _Static_assert(crypto_stream_chacha20_KEYBYTES == 32 && sizeof nonce == sizeof number,
+                   "what chacha20 takes");
+    memcpy(nonce, &number, sizeof nonce);
+    crypto_stream_chacha20(out, SCRAMBLE_BYTES, nonce, secret);
     avoid_special_bytes(out);
 }
 

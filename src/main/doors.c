@@ -142,6 +142,7 @@ bool doors_configure(struct boot *b, const struct config *c, struct fault *why)
             ok = false;
         struct door *d = find_door(b, lc->name);
         if (d != NULL) {
+            listener_keepalive(&d->listener, &c->settings.client_keepalive);
             d->group = lc->group;
             d->max_connections = lc->max_connections;
         }

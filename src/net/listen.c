@@ -40,15 +40,12 @@ static void reserve(struct listener *l)
 
 static int take_one(struct listener *l, struct address *from)
 {
-    int on = 1;
     *from = (struct address){ .len = sizeof from->un };
     int fd = accept4(listener_fd(l), &from->any, &from->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return -1;
     /* say the IPv4 address, as access rules and operators do */
     address_unmap(from);
-    if (l->address.any.sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
 }
 
@@ -150,13 +147,17 @@ static bool bind_to(int fd, const struct address *at)
     return false;
 }
 
-/* NULL, or what could not be done; errno says why. */
+/* NULL, or what could not be done; errno says why.  What is accepted has the options of the listening
+ * socket, so they cost no system call per client. */
 static const char *set_up(int fd, const struct address *at, int backlog)
 {
     int on = 1;
     if (at->any.sa_family != AF_UNIX &&
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
         return "SO_REUSEADDR";
+    if (at->any.sa_family != AF_UNIX &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        return "TCP_NODELAY";
     if (!bind_to(fd, at))
         return "bind";
     /* Clients run as any user; the protocol asks who they are. */
@@ -190,6 +191,11 @@ bool listener_open(struct listener *l, struct worker *w, const struct address *a
     watch_init(&l->watch, fd);
     watch_idle(w, &l->watch, on_connections);
     return true;
+}
+
+void listener_keepalive(struct listener *l, const struct keepalive *k)
+{
+    socket_keepalive(listener_fd(l), k);
 }
 
 void listener_pause(struct listener *l, bool paused)

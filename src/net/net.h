@@ -332,6 +332,8 @@ struct listener {
  * close-on-exec, TCP_NODELAY).  False with `why` (OURS). */
 bool listener_open(struct listener *l, struct worker *w, const struct address *at, int backlog,
                    struct fault *why);
+/* Of those that are accepted from now on. */
+void listener_keepalive(struct listener *l, const struct keepalive *k);
 void listener_pause(struct listener *l, bool paused); /* stop accepting for a while */
 /* Also removes the file of a unix socket.  Not from within accepted or refused. */
 void listener_close(struct listener *l);

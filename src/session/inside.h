@@ -21,10 +21,12 @@ struct sessions {
     struct list arriving;         /* wait until fewer are logging in                      */
     unsigned n_logging_in;        /* with a task                                          */
     bool is_admitting;            /* those who wait are being let in                       */
+    uint64_t turn_us;             /* in the loop's turn of this time ...                   */
+    unsigned n_begun;             /* ... so many logins have begun                         */
     struct list starved;          /* readable, but no stack was free                      */
     atomic_uint count;
     struct timeouts idle_timeouts;
-    ev_timer again;               /* tries the starved                                    */
+    ev_timer again;               /* tries the starved, and those arriving                */
     ev_timer forget;              /* old accounts                                         */
     struct worker *const *workers;
     unsigned n_workers;

@@ -15,6 +15,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+enum { LOGINS_PER_TURN = 16 };
+/* Until we look whether there are stacks again. */
+static const double retry_s = 0.005;
+
 bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
                struct outcome *out)
 {
@@ -302,6 +306,14 @@ static void serve(struct task *t, void *arg)
         end_session(s);
 }
 
+static void look_again(struct sessions *ss, double after_s)
+{
+    if (ev_is_active(&ss->again))
+        return;
+    ev_timer_set(&ss->again, after_s, 0.);
+    ev_timer_start(worker_loop(ss->worker), &ss->again);
+}
+
 static void serve_or_starve(struct session *s)
 {
     struct sessions *ss = s->home;
@@ -309,11 +321,10 @@ static void serve_or_starve(struct session *s)
         return;
     list_leave(&s->link);
     list_push_back(&ss->starved, &s->link);
-    if (!ev_is_active(&ss->again)) {
-        ev_timer_set(&ss->again, 0.005, 0.);
-        ev_timer_start(worker_loop(ss->worker), &ss->again);
-    }
+    look_again(ss, retry_s);
 }
+
+static void admit_arrivals(struct sessions *ss);
 
 static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -332,6 +343,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
         list_push_back(&ss->busy, &s->link);
         serve_or_starve(s);
     }
+    admit_arrivals(ss);
 }
 
 static void on_readable(struct watch *watch)
@@ -341,9 +353,21 @@ static void on_readable(struct watch *watch)
     serve_or_starve(s);
 }
 
-static void start_login(struct session *s);
+static bool start_login(struct session *s);
 
-/* So many log in at once; the others wait in the order of their arrival, without a stack.  A login
+/* How many logins may still begin in this turn of the loop. */
+static unsigned logins_left(struct sessions *ss)
+{
+    uint64_t now_us = worker_now_us(ss->worker);
+    if (ss->turn_us != now_us) {
+        ss->turn_us = now_us;
+        ss->n_begun = 0;
+    }
+    return LOGINS_PER_TURN - ss->n_begun;
+}
+
+/* So many log in at once, and a few begin in each turn of the loop, so that those who are served do
+ * not wait behind a crowd; the others wait in the order of their arrival, without a stack.  A login
  * that is over before it parks comes back here: then the loop below goes on, further down the stack. */
 static void admit_arrivals(struct sessions *ss)
 {
@@ -352,10 +376,12 @@ static void admit_arrivals(struct sessions *ss)
         return;
     ss->is_admitting = true;
     while (!list_empty(&ss->arriving) && (most == 0 || ss->n_logging_in < most)) {
-        struct list *next = list_first(&ss->arriving);
-        list_leave(next);
-        list_push_back(&ss->logging_in, next);
-        start_login(list_entry(next, struct session, link));
+        struct session *s = list_entry(list_first(&ss->arriving), struct session, link);
+        bool is_turn_over = logins_left(ss) == 0;
+        if (is_turn_over || !start_login(s)) {
+            look_again(ss, is_turn_over ? 0 : retry_s);
+            break;
+        }
     }
     ss->is_admitting = false;
 }
@@ -381,15 +407,25 @@ static void serve_login(struct task *t, void *arg)
     }
 }
 
-static void start_login(struct session *s)
+/* False: there is no stack, it waits on. */
+static bool start_login(struct session *s)
 {
     struct sessions *ss = s->home;
+    if (ss->draining) {
+        session_refuse(stream_fd(&s->client), ER_CON_COUNT_ERROR, "Too many connections");
+        end_session(s);
+        return true;
+    }
+    list_leave(&s->link);
+    list_push_back(&ss->logging_in, &s->link);
     ss->n_logging_in++;
-    if (!ss->draining && task_start(ss->worker, "login", serve_login, s))
-        return;
-    session_refuse(stream_fd(&s->client), ER_CON_COUNT_ERROR, "Too many connections");
-    end_session(s);
+    ss->n_begun++;
+    if (task_start(ss->worker, "login", serve_login, s))
+        return true;
+    list_leave(&s->link);
+    list_push_front(&ss->arriving, &s->link);
     ss->n_logging_in--;
+    return false;
 }
 
 /* ---- arrivals -------------------------------------------------------------------------------- */
@@ -409,7 +445,6 @@ static void on_client(struct worker *w, struct mail *mail)
     s->since_us = worker_now_us(w);
     stream_open(&s->client, w, m->fd, BLAME_CLIENT);
     s->client.in_limit_bytes = (uint32_t)s->config->settings.max_packet_bytes + LOOK_AHEAD;
-    socket_keepalive(m->fd, &s->config->settings.client_keepalive);
     mem_free(m);
     list_push_back(&ss->all, &s->all);
     atomic_fetch_add_explicit(&ss->count, 1, memory_order_relaxed);
@@ -600,7 +635,7 @@ void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
     if (worker_index(w) == 0)     /* one does it for all */
         ev_timer_start(worker_loop(w), &ss->forget);
     ids_begin(ss);
-    ev_timer_init(&ss->again, on_again, 0.005, 0.);
+    ev_timer_init(&ss->again, on_again, retry_s, 0.);
     idle_init(ss, worker_config(w)->settings.idle_timeout_s);
     worker_set_part(w, PART_SESSIONS, ss);
     worker_on_mail(w, MAIL_CLIENT, on_client);
