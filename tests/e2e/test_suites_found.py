@@ -235,3 +235,12 @@ def test_who_begins_with_another_plugin_and_nothing_is_switched_as_by_the_server
                 assert switched_to(place.cluster.primary.port, *user, plugin) == usual
     finally:
         place.primary.query("drop user begins")
+
+
+# ---- thread ids that grow: PHP mysqli_class_mysqli_interface --------------------------------------
+
+def test_who_comes_later_has_the_greater_id(place):
+    """... whichever worker he comes to."""
+    with contextlib.ExitStack() as stack:
+        ids = [stack.enter_context(place.client()).greeting.thread_id for _ in range(20)]
+    assert ids == sorted(ids)
