@@ -244,3 +244,23 @@ def test_who_comes_later_has_the_greater_id(place):
     with contextlib.ExitStack() as stack:
         ids = [stack.enter_context(place.client()).greeting.thread_id for _ in range(20)]
     assert ids == sorted(ids)
+
+
+# ---- ids that are given, and negative: mariadb-test's auto_increment -----------------------------
+
+def test_a_negative_id_that_a_statement_gives_is_no_generated_one(place):
+    def talk(client):
+        with client(db="shop") as c:
+            c.query("drop table if exists negative")
+            c.query("create table negative (a int not null auto_increment primary key)")
+            seen = []
+            for value in ("null", "-1", "null", "-5"):
+                c.query(f"insert into negative values ({value})")
+                seen.append(c.query("select last_insert_id()").value())
+            s = c.prepare("insert into negative values (?)")
+            c.execute(s, [-9])
+            seen.append(c.query("select last_insert_id()").value())
+            c.query("drop table negative")
+            return seen
+
+    assert talk(place.client) == talk(place.direct)
