@@ -191,8 +191,8 @@ static bool is_out_of_input(const struct compressed *c, const struct reading *r)
     return r->in.len == 0 && c->in_left > 0 && !c->is_full;
 }
 
-/* All has been given; what is left is the engine's own trailer. */
-static bool at_its_end(const struct compressed *c)
+/* What is left is the engine's own. */
+bool compressed_is_ending(const struct compressed *c)
 {
     return c->in_frame && !c->is_stored && c->due == 0;
 }
@@ -202,7 +202,7 @@ bool compressed_read(struct compressed *c, struct compress_tools *tools, struct 
 {
     struct reading r = { .in = in, .to = to, .room = room };
     bool ok = true;
-    while (ok && (r.given < room || at_its_end(c)) && !is_out_of_input(c, &r)) {
+    while (ok && (r.given < room || compressed_is_ending(c)) && !is_out_of_input(c, &r)) {
         if (c->in_frame)
             ok = c->is_stored ? read_stored(c, tools, &r) : read_compressed(c, tools, &r);
         else if (r.given > 0 && frame_seq(r.in.data) == 0)
@@ -219,7 +219,7 @@ bool compressed_has_more(const struct compressed *c, size_t in_len)
 {
     if (!c->in_frame)
         return in_len >= COMPRESSED_HEADER;
-    if (!at_its_end(c))
+    if (!compressed_is_ending(c))
         return in_len > 0 || c->is_full;
     return in_len >= (size_t)c->in_left + COMPRESSED_HEADER;
 }

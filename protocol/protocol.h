@@ -732,6 +732,8 @@ bool compressed_read(struct compressed *c, struct compress_tools *tools, struct 
                      size_t *taken, uint8_t *to, size_t room, size_t *given);
 /* Would it give something, when in_len bytes that it has not taken are at hand? */
 bool compressed_has_more(const struct compressed *c, size_t in_len);
+/* All that a frame holds has been given; its trailer has not been read. */
+bool compressed_is_ending(const struct compressed *c);
 
 /* ---- proxy_header.c: the PROXY protocol ------------------------------------------------------ */
 

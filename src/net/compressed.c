@@ -104,6 +104,25 @@ static bool squeezer_has_more(const struct layer *l)
     return compressed_has_more(&x->frames, buf_len(&x->in)) || below_has_more(l);
 }
 
+/* The end of a frame that has been read is no news, if it comes later than the rest. */
+static ssize_t squeezer_peek(struct layer *l)
+{
+    struct squeezer *x = squeezer_of(l);
+    uint8_t nothing;
+    size_t taken, given;
+    while (compressed_is_ending(&x->frames)) {
+        ssize_t n = receive_wire(x);
+        if (n <= 0)
+            return n;
+        if (!compressed_read(&x->frames, tools(), buf_bytes(&x->in), &taken, &nothing, 0, &given)) {
+            errno = EBADMSG;
+            return -1;
+        }
+        buf_skip(&x->in, taken);
+    }
+    return buf_len(&x->in) > 0 ? 1 : layer_peek_below(l);
+}
+
 /* ---- sending ------------------------------------------------------------------------------- */
 
 /* Pass on what has been packed. */
@@ -175,7 +194,7 @@ static void squeezer_free(struct layer *l)
 
 #define SQUEEZER_KIND(called)                                                                      \
     {                                                                                              \
-        .name = called, .receive = squeezer_receive, .send = squeezer_send,                        \
+        .name = called, .receive = squeezer_receive, .peek = squeezer_peek, .send = squeezer_send, \
         .flush = squeezer_flush, .holds = squeezer_holds, .has_more = squeezer_has_more,           \
         .rest = squeezer_rest, .goodbye = squeezer_goodbye, .free = squeezer_free                  \
     }

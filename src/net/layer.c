@@ -60,15 +60,25 @@ static ssize_t peek_at_socket(int fd)
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
-ssize_t stream_peek(struct stream *st)
+static ssize_t peek_from(struct layer *l, int fd)
 {
-    for (struct layer *l = st->top; l != NULL; l = l->below) {
+    for (; l != NULL; l = l->below) {
         if (l->kind->has_more(l) || buf_len(&l->early) > 0)
             return 1;
         if (l->kind->peek != NULL)
             return l->kind->peek(l);
     }
-    return peek_at_socket(stream_fd(st));
+    return peek_at_socket(fd);
+}
+
+ssize_t stream_peek(struct stream *st)
+{
+    return peek_from(st->top, stream_fd(st));
+}
+
+ssize_t layer_peek_below(struct layer *l)
+{
+    return peek_from(l->below, l->fd);
 }
 
 ssize_t layer_send_below(struct layer *l, struct bytes data)

@@ -226,8 +226,9 @@ void stream_push_layer(struct stream *st, struct layer *l);
 /* The layer of this kind in the stream, or NULL. */
 struct layer *stream_layer(const struct stream *st, const struct layer_kind *kind);
 
-/* For kinds: read from and write to what is below.  As recv() and send(). */
+/* For kinds: read from, look at and write to what is below.  As recv() and send(). */
 ssize_t layer_receive_below(struct layer *l, void *to, size_t room);
+ssize_t layer_peek_below(struct layer *l);
 ssize_t layer_send_below(struct layer *l, struct bytes data);
 
 /* ---- compression (compressed.c) ---------------------------------------------- */

@@ -8,9 +8,11 @@
  * whom it means.  All have ten digits and fit into a signed 32 bit number: some drivers keep them
  * in one.  (Why ten: router/thread_id.c.)
  *
- * Each worker gives every n-th, from a random one on and around: so an id names its worker, none is
- * given twice at the same time, and one that a client still has from before a restart, or from
- * another Volvox behind the same address, hardly ever hits anybody.
+ * They are given in turns, of as many ids as there are workers, one for each: so an id names its
+ * worker, and none is given twice at the same time.  The turns go up: who comes later has the
+ * greater id, as on a server.  They begin with a random one and go around, so that an id which a
+ * client still has from before a restart, or from another Volvox behind the same address, hardly
+ * ever hits anybody.
  */
 #include "session/inside.h"
 
@@ -18,14 +20,9 @@
 
 enum { FIRST = 0x40000000, IDS = 0x40000000 };
 
-static unsigned turns(const struct sessions *ss)
+void ids_begin(struct sessions_shared *shared)
 {
-    return IDS / ss->n_workers;
-}
-
-void ids_begin(struct sessions *ss)
-{
-    ss->next_turn = (uint32_t)(random_u64() % turns(ss));
+    atomic_store(&shared->next_turn, random_u64() % IDS);
 }
 
 bool id_is_ours(uint64_t id)
@@ -46,13 +43,12 @@ static struct bytes key(const uint32_t *id)
 void id_take(struct session *s)
 {
     struct sessions *ss = s->home;
+    unsigned turns = IDS / ss->n_workers;
     do {
-        s->id = FIRST + ss->next_turn * ss->n_workers + (unsigned)worker_index(ss->worker);
-        s->id_round = ss->id_round;
-        if (++ss->next_turn == turns(ss)) {
-            ss->next_turn = 0;
-            ss->id_round++;
-        }
+        uint64_t turn = atomic_fetch_add_explicit(&ss->shared->next_turn, 1, memory_order_relaxed);
+        s->id =
+            FIRST + (unsigned)(turn % turns) * ss->n_workers + (unsigned)worker_index(ss->worker);
+        s->id_round = (uint8_t)(turn / turns);
     } while (map_get(&ss->by_id, key(&s->id)) != NULL);
     map_put(&ss->by_id, key(&s->id), s);
 }

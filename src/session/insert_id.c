@@ -60,6 +60,8 @@ static bool is_generated(const struct session *s, const struct command *cmd, uin
     if (!is_plain || !cmd->whole || cmd->st.verb != VERB_WRITE ||
         (cmd->st.effects & EFFECT_MULTI) != 0)
         return false;
+    if (id > INT64_MAX) /* most likely the statement said -1 */
+        return false;
     if (cmd->stmt != NULL && (cmd->stmt->has_long_data || may_be_a_parameter(cmd, id)))
         return false;
     return statement_gives_no_id(command_statement_text(cmd), &s->mode, id);

@@ -14,8 +14,6 @@ struct sessions {
     struct list logging_in, idle, busy;
     struct list all;              /* of session.all and of bookmarks                      */
     struct map by_id;             /* session.id -> session                                */
-    uint32_t next_turn;           /* see ids.c                                            */
-    uint8_t id_round;
     struct pin_table *pins;
     struct list gates;            /* paused groups, pause.c                               */
     struct list arriving;         /* wait until fewer are logging in                      */
@@ -476,7 +474,7 @@ void statements_forget(struct session *s);
 
 /* ---- ids.c: the thread ids that clients see ------------------------------------------------- */
 
-void ids_begin(struct sessions *ss);
+void ids_begin(struct sessions_shared *shared);
 /* A session of this worker gets the next free one; gives it back. */
 void id_take(struct session *s);
 void id_drop(struct session *s);

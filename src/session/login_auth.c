@@ -240,11 +240,20 @@ static enum auth_plugin offered_plugin(const struct talk *k, const struct offer 
     return (k->caps & CAP_PLUGIN_AUTH) != 0 ? auth_plugin_by_name(offer->plugin) : AUTH_NATIVE;
 }
 
+/* For another plugin than the greeting's that brought no scramble: Connector/C then sends nothing,
+ * whatever the password, and takes only a switch for an answer. */
+static bool waits_for_switch(const struct talk *k, const struct offer *offer)
+{
+    return (k->caps & CAP_PLUGIN_AUTH) != 0 && offer->token.len == 0 &&
+           auth_plugin_by_name(offer->plugin) != k->usual;
+}
+
 bool check_password(struct talk *k, const struct offer *offer, struct proof *p, struct fault *why)
 {
     uint8_t nonce[ED25519_NONCE_BYTES];
     struct bytes token = offer->token;
-    enum auth_plugin offered = offered_plugin(k, offer), plugin = choose(k, offered, p);
+    enum auth_plugin offered = waits_for_switch(k, offer) ? AUTH_UNKNOWN : offered_plugin(k, offer),
+                     plugin = choose(k, offered, p);
     bool can_switch = (k->caps & CAP_PLUGIN_AUTH) != 0;
     /* A signature needs a nonce of 32 bytes, which no greeting has. */
     bool must_switch =
@@ -280,14 +289,16 @@ bool check_password(struct talk *k, const struct offer *offer, struct proof *p, 
 bool offer_tells(const struct talk *k, const struct offer *offer)
 {
     enum auth_plugin p = offered_plugin(k, offer);
-    return !offer->is_change && (p == AUTH_CACHING_SHA2 || p == AUTH_SHA256 ||
-                                 (p == AUTH_CLEAR && stream_is_private(k->client)));
+    return !offer->is_change && !waits_for_switch(k, offer) &&
+           (p == AUTH_CACHING_SHA2 || p == AUTH_SHA256 ||
+            (p == AUTH_CLEAR && stream_is_private(k->client)));
 }
 
 bool offer_proves(struct talk *k, const struct offer *offer, const struct secret *secret)
 {
     enum auth_plugin p = offered_plugin(k, offer);
-    if (offer->is_change || !auth_token_matches(p, k->scramble, offer->token, secret))
+    if (offer->is_change || waits_for_switch(k, offer) ||
+        !auth_token_matches(p, k->scramble, offer->token, secret))
         return false;
     if (p == AUTH_NATIVE && offer->token.len > 0)
         talk_note_stored(k, bytes_of(secret->sha1_twice, sizeof secret->sha1_twice), k->scramble);

@@ -634,7 +634,6 @@ void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
     ev_timer_init(&ss->forget, on_forget, 10., 10.);
     if (worker_index(w) == 0)     /* one does it for all */
         ev_timer_start(worker_loop(w), &ss->forget);
-    ids_begin(ss);
     ev_timer_init(&ss->again, on_again, retry_s, 0.);
     idle_init(ss, worker_config(w)->settings.idle_timeout_s);
     worker_set_part(w, PART_SESSIONS, ss);
@@ -669,6 +668,7 @@ void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *
     pthread_mutex_init(&shared->quota_lock, NULL);
     account_store_init(&shared->learnt);
     shared->throttle = throttle_new();
+    ids_begin(shared);
 }
 
 void sessions_shared_release(struct sessions_shared *shared)

@@ -18,6 +18,7 @@ struct sessions_shared {
     const struct rsa_key *rsa;
     uint8_t scramble_secret[32];
     atomic_uint open;             /* clients, logged in or not, all workers               */
+    atomic_ullong next_turn;      /* of thread ids, see ids.c                             */
     struct habits {
         atomic_ullong bits[16];   /* by hash of the user's name                           */
     } counts;                     /* its sessions ask for ROW_COUNT() or FOUND_ROWS()       */

@@ -6,8 +6,8 @@ import pytest
 
 from servers import APP
 from volvox import settings_for
-from wire import (BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, COM_STMT_PREPARE, MODERN, MULTI_STATEMENTS, Client,
-                  ServerError)
+from wire import (BASE, COM_QUERY, COM_RESET, COM_SET_OPTION, COM_STMT_PREPARE, MODERN, MULTI_STATEMENTS, NATIVE, SHA2,
+                  SHA256, Client, ServerError)
 
 MULTI_ON, MULTI_OFF = struct.pack("<H", 0), struct.pack("<H", 1)
 
@@ -206,3 +206,61 @@ def test_idle_timeout_ends_a_session_as_the_server_would(start_volvox, place):
         expected = b"reset" if place.family == "mariadb" else b"disconnected by the server because of inactivity"
         assert expected in last_words(c)
         assert waits.query("select 1").value() == b"1"
+
+
+# ---- a login that begins with another plugin: Connector/C test_default_auth ----------------------
+
+def switched_to(port, user, password, plugin):
+    """By whom nothing is sent before a scramble for that plugin has come."""
+    with Client(port, user, password, plugin=plugin, login=False) as c:
+        c.send(c.login_payload(token=b""))
+        c.finish_login(c.greeting.scramble)
+        assert c.query("select current_user()").value().split(b"@")[0] == user.encode()
+        return c.switched_to
+
+
+@pytest.mark.parametrize("auth", ["file", "servers"])
+def test_who_begins_with_another_plugin_and_nothing_is_switched_as_by_the_server(place, start_volvox, auth):
+    settings = settings_for(place.cluster, users=() if auth == "servers" else (APP, ("begins", "")))
+    settings["group main"]["auth"] = auth
+    volvox = start_volvox(settings)
+    usual, others = (NATIVE, [SHA2, SHA256]) if place.family == "mariadb" else (SHA2, [NATIVE, SHA256])
+    place.primary.query("create user begins identified by ''")
+    try:
+        place.cluster.sync()
+        for user in (APP, ("begins", "")):
+            for plugin in others:
+                for _ in range(2):              # the second time more is known
+                    assert switched_to(volvox.port, *user, plugin) == usual
+                assert switched_to(place.cluster.primary.port, *user, plugin) == usual
+    finally:
+        place.primary.query("drop user begins")
+
+
+# ---- thread ids that grow: PHP mysqli_class_mysqli_interface --------------------------------------
+
+def test_who_comes_later_has_the_greater_id(place):
+    """... whichever worker he comes to."""
+    with contextlib.ExitStack() as stack:
+        ids = [stack.enter_context(place.client()).greeting.thread_id for _ in range(20)]
+    assert ids == sorted(ids)
+
+
+# ---- ids that are given, and negative: mariadb-test's auto_increment -----------------------------
+
+def test_a_negative_id_that_a_statement_gives_is_no_generated_one(place):
+    def talk(client):
+        with client(db="shop") as c:
+            c.query("drop table if exists negative")
+            c.query("create table negative (a int not null auto_increment primary key)")
+            seen = []
+            for value in ("null", "-1", "null", "-5"):
+                c.query(f"insert into negative values ({value})")
+                seen.append(c.query("select last_insert_id()").value())
+            s = c.prepare("insert into negative values (?)")
+            c.execute(s, [-9])
+            seen.append(c.query("select last_insert_id()").value())
+            c.query("drop table negative")
+            return seen
+
+    assert talk(place.client) == talk(place.direct)

@@ -233,7 +233,8 @@ class ConnectorC(Suite):
         found = {}
         where = {"MARIADB_CC_TEST": 1, "MYSQL_TEST_HOST": target.host, "MYSQL_TEST_PORT": target.port,
                  "MYSQL_TEST_USER": target.user, "MYSQL_TEST_PASSWD": target.password, "MYSQL_TEST_DB": "test",
-                 "MYSQL_TEST_SOCKET": target.socket, "MYSQL_TEST_PLUGINDIR": self.built}
+                 "MYSQL_TEST_SOCKET": target.socket, "MYSQL_TEST_PLUGINDIR": self.built,
+                 "MARIADB_PLUGIN_DIR": self.built}      # (for its first connection)
         for program in self.programs:
             output = self.call([self.built / "unittest/libmariadb" / program], log, scratch, title=program, **where)
             found.update(outcomes.from_tap(output, program, by_title=True))

@@ -204,6 +204,55 @@ static void what_came_before_is_read_as_frames(void **state)
     in_task(come_early);
 }
 
+/* A packet of 100 bytes in a frame of zlib, of which the last 4 bytes are a checksum. */
+static size_t zlib_frame(struct buf *wire)
+{
+    struct compressed c;
+    struct compress_tools *tools = compress_tools_new();
+    uint8_t packet[FRAME_HEADER + 100];
+    frame_set_header(packet, 100, 0);
+    memset(packet + FRAME_HEADER, 'r', 100);
+    compressed_init(&c, COMPRESSION_ZLIB, 0, false);
+    assert_int_equal(compressed_write(&c, tools, bytes_of(packet, sizeof packet), wire),
+                     sizeof packet);
+    assert_true(buf_len(wire) < sizeof packet);
+    compress_tools_free(tools);
+    return buf_len(wire);
+}
+
+static void end_late(struct task *t)
+{
+    struct stream st;
+    struct fault why = FAULT_NONE;
+    struct buf wire = { 0 };
+    size_t len = zlib_frame(&wire);
+    int peer = open_stream(t, &st);
+    stream_compress(&st, COMPRESSION_ZLIB, 0);
+    peer_sends(peer, buf_head(&wire), len - 4);
+    assert_true(stream_need(t, &st, FRAME_HEADER + 100, soon(t), &why));
+    buf_skip(&st.in, buf_len(&st.in));
+    assert_int_equal(stream_peer(&st), PEER_QUIET);
+    for (size_t at = len - 4; at < len; at += 2) {
+        peer_sends(peer, buf_head(&wire) + at, 2);
+        assert_int_equal(stream_peer(&st), PEER_QUIET);
+    }
+    peer_sends(peer, buf_head(&wire), 3);
+    assert_int_equal(stream_peer(&st), PEER_SPOKE);
+    peer_sends(peer, buf_head(&wire) + 3, len - 3);
+    assert_true(stream_need(t, &st, FRAME_HEADER + 100, soon(t), &why));
+    assert_int_equal(stream_peer(&st), PEER_QUIET);
+    close(peer);
+    assert_int_equal(stream_peer(&st), PEER_GONE);
+    stream_close(&st);
+    buf_release(&wire);
+}
+
+static void the_end_of_a_frame_is_no_news(void **state)
+{
+    (void)state;
+    in_task(end_late);
+}
+
 static void leave_in_a_frame(struct task *t)
 {
     struct stream st;
@@ -363,7 +412,7 @@ static void stand_on_top(struct task *t)
     assert_true(stream_flush(t, &st, soon(t), &why));
     assert_false(stream_has_unsent(&st));
     assert_int_equal(recv(peer, got, sizeof got, 0), sizeof got);
-    assert_int_equal(got[3], 1);                   /* an answer */
+    assert_int_equal(got[3], 1); /* an answer */
     got[3] = 0;
     assert_memory_equal(got, ping, sizeof ping);
     stream_rest(&st);
@@ -384,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_slow_reader_holds_up_the_writer),
         cmocka_unit_test(an_idle_stream_holds_no_buffers),
         cmocka_unit_test(what_came_before_is_read_as_frames),
+        cmocka_unit_test(the_end_of_a_frame_is_no_news),
         cmocka_unit_test(a_peer_that_leaves_within_a_frame_has_left),
         cmocka_unit_test(a_peer_that_sends_garbage_is_given_up),
         cmocka_unit_test(it_stands_on_top_of_other_layers),

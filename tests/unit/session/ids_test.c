@@ -9,15 +9,18 @@
 enum { WORKERS = 3, FIRST = 0x40000000, TURNS = 0x40000000 / WORKERS };
 
 static struct worker *workers[WORKERS];
+static struct sessions_shared shared;
 static struct sessions on[WORKERS];
 
 static int set_up(void **state)
 {
     (void)state;
+    ids_begin(&shared);
     for (int i = 0; i < WORKERS; i++) {
         workers[i] = worker_new(i);
-        on[i] = (struct sessions){ .worker = workers[i], .workers = workers, .n_workers = WORKERS };
-        ids_begin(&on[i]);
+        on[i] = (struct sessions){
+            .worker = workers[i], .shared = &shared, .workers = workers, .n_workers = WORKERS
+        };
     }
     return 0;
 }
@@ -64,6 +67,21 @@ static void an_id_is_of_ten_digits_and_names_its_worker(void **state)
         leave(all[i]);
 }
 
+static void who_comes_later_has_the_greater_id(void **state)
+{
+    const int order[] = { 2, 0, 1, 1, 0, 2, 2, 0 };
+    struct session *all[ARRAY_LEN(order)];
+    (void)state;
+    atomic_store(&shared.next_turn, TURNS / 2);
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        all[i] = arrive(&on[order[i]]);
+        if (i > 0)
+            assert_true(all[i]->id > all[i - 1]->id);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        leave(all[i]);
+}
+
 static void ids_of_servers_are_not_ours(void **state)
 {
     (void)state;
@@ -76,16 +94,16 @@ static void ids_of_servers_are_not_ours(void **state)
 static void ids_come_round_past_those_in_use(void **state)
 {
     (void)state;
-    on[1].next_turn = 0;
+    atomic_store(&shared.next_turn, 0);
     struct session *old = arrive(&on[1]), *older = arrive(&on[1]);
-    on[1].next_turn = TURNS - 1;
+    atomic_store(&shared.next_turn, TURNS - 1);
     struct session *last = arrive(&on[1]), *next = arrive(&on[1]);
     assert_int_equal(old->id, FIRST + 1);
     assert_int_equal(last->id, FIRST + (TURNS - 1) * WORKERS + 1);
     assert_int_equal(next->id, FIRST + 2 * WORKERS + 1);
     assert_int_equal(next->id_round, last->id_round + 1); /* another scramble, if the id comes again */
     leave(old), leave(older), leave(last), leave(next);
-    on[1].next_turn = 0;
+    atomic_store(&shared.next_turn, 0);
     struct session *again = arrive(&on[1]);
     assert_int_equal(again->id, FIRST + 1);
     leave(again);
@@ -93,11 +111,11 @@ static void ids_come_round_past_those_in_use(void **state)
 
 static void two_processes_hardly_give_the_same(void **state)
 {
-    uint32_t first = on[0].next_turn, different = 0;
+    uint64_t first = atomic_load(&shared.next_turn), different = 0;
     (void)state;
     for (int i = 0; i < 8; i++) {
-        ids_begin(&on[0]);
-        different += on[0].next_turn != first;
+        ids_begin(&shared);
+        different += atomic_load(&shared.next_turn) != first;
     }
     assert_in_range(different, 7, 8);
 }
@@ -106,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_id_is_of_ten_digits_and_names_its_worker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_comes_later_has_the_greater_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_of_servers_are_not_ours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_come_round_past_those_in_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_processes_hardly_give_the_same, set_up, tear_down),
