@@ -1,6 +1,7 @@
 """What the checker of random sessions (tests/checker) found: kept as short stories."""
 import pytest
 
+from processes import wait_until
 from volvox import settings_for
 from wire import COM_INIT_DB, Client, ServerError
 
@@ -10,7 +11,17 @@ def one(place, start_volvox):
     """One worker, and one connection to the server: every session gets the same."""
     settings = settings_for(place.cluster, server_limit=1, workers=1)
     settings["group main"]["reads"] = "primary"
-    return start_volvox(settings)
+    volvox = start_volvox(settings)
+    wait_until(lambda: knows_its_servers(volvox), 30, "Volvox knows the primary")
+    return volvox
+
+
+def knows_its_servers(volvox):
+    try:
+        visit(volvox, "select 1 for update")
+        return True
+    except ServerError:
+        return False
 
 
 def visit(volvox, *texts):
