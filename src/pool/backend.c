@@ -250,6 +250,10 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
                 *why = later;
             return false;
         }
+        if (!ok && be->owed[0] == OWED_SIGNAL) {
+            *first = FAULT_NONE;  /* an error is what that is for */
+            ok = true;
+        }
         if (!ok && accepted)
             blames_connection = be->owed[0] == OWED_SET && be->undoes;
         if (be->owed[0] == OWED_CLEAR)

@@ -144,6 +144,8 @@ struct backend_stmt {
     uint32_t id;                  /* on the server */
     uint64_t bound;               /* whose parameter types the server remembers, 0 = nobody's */
     bool is_open;                 /* a cursor or long data: not to be closed for want of room */
+    bool is_executed;             /* it has been; the first time to open a cursor             */
+    bool is_for_cursors;
 };
 
 /* ---- backends --------------------------------------------------------------------- */
@@ -173,7 +175,7 @@ enum backend_place {
 enum sandbox { SANDBOX_NONE, SANDBOX_IN, SANDBOX_LEFT };
 
 /* An answer that the server owes and no client will see. */
-enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR };
+enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR, OWED_SIGNAL };
 
 struct pool;
 struct backend {

@@ -144,8 +144,7 @@ bool align_to(struct task *t, struct session *s, struct state *wanted, struct fa
            (restore(s, wanted, false, NULL, why) && align_settle(t, s, why));
 }
 
-/* MySQL's OK for these has the warnings of the statement before. */
-static bool tells_of_before(const struct backend *be, const struct command *cmd)
+bool tells_of_before(const struct backend *be, const struct command *cmd)
 {
     return !be->is_mariadb && (cmd->code == COM_INIT_DB || cmd->code == COM_DEBUG);
 }
@@ -200,6 +199,24 @@ static void clear_diagnostics(const struct session *s, struct backend *be)
     owe(be, OWED_CLEAR);
 }
 
+/* What the session left in the connection, and may be asked for, has to go elsewhere first: only a reset makes
+ * what others set there as if it had never been. */
+static bool forget_user_vars(struct task *t, struct session *s, const struct command *cmd, struct fault *why)
+{
+    bool asks_before = s->pins != 0 && ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 || counts_are_asked(s, cmd));
+    if ((s->pins & ~PIN_LEAVABLE) != 0 || asks_before || !user_vars_are_others(s, cmd))
+        return true;
+    if (s->pins != 0 && !take_along(t, s, keeps_diagnostics(s, cmd), why)) {
+        bool stays = why->blame == BLAME_OURS;
+        if (stays)
+            *why = FAULT_NONE;
+        return stays;
+    }
+    counts_spoiled(s);
+    session_pin(s, s->pins & ~PIN_LEAVABLE);
+    return backend_reset(t, s->lease, stall_deadline(t), why);
+}
+
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
            struct fault *why)
 {
@@ -208,10 +225,11 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     bool asks_counts = counts_are_asked(s, cmd);
     bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
     bool about_before = (plan->role == ROLE_SAME || asks_diagnostics || tells_of_before(be, cmd)) &&
-                        (s->pins & PIN_PASSING) == 0 && !asks_counts;
+                        (s->pins & (PIN_DIAGNOSTICS | PIN_EXPIRED)) == 0 && !asks_counts;
+    bool asks_told = asks_diagnostics && diagnostics_were_told(s);
     if (be->sandbox == SANDBOX_IN)
         return true;
-    if (s->pins == 0 && user_vars_are_others(s, cmd) && !backend_reset(t, be, stall_deadline(t), why))
+    if (!forget_user_vars(t, s, cmd, why))
         return false;
     if (multi_matters && be->multi_statements != s->multi_statements)
         write_option(be, s->multi_statements);
@@ -219,8 +237,12 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
         align_gtids(s);
     if (!restore_for(s, cmd, why))
         return false;
-    if (about_before)
+    if (asks_told) {
+        diagnostics_signal(s, be);
+        owe(be, OWED_SIGNAL);
+    } else if (about_before) {
         clear_diagnostics(s, be);
+    }
     bool spoils = asks_counts && be->n_owed > 0;
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL || spoils;
     if (wait && be->n_owed > 0)

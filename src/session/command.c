@@ -40,7 +40,7 @@ static bool set_option(struct task *t, struct session *s, struct command *cmd, s
 {
     uint8_t seq = 1;
     /* (MySQL's has the warnings of the statement before) */
-    struct ok ok = { .status = session_status(s), .warnings = s->more != NULL ? s->more->n_warnings : 0 };
+    struct ok ok = { .status = session_status(s), .warnings = diagnostics_count(s) };
     struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
     uint16_t option = read_u16(&c);
     if (c.bad && !s->mode.is_mariadb) /* (MariaDB reads on) */

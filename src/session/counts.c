@@ -268,10 +268,13 @@ static void write_binary_row(struct buf *out, uint8_t *seq, const struct session
     buf_release(&row);
 }
 
-/* MySQL warns of each FOUND_ROWS() (since 8.0.17). */
-static unsigned warnings_of(const struct session *s, const struct item *items, unsigned n)
+/* MySQL warns of each FOUND_ROWS() (since 8.0.17), when it reads the text. */
+static unsigned warnings_of(const struct session *s, const struct command *cmd, const struct item *items,
+                            unsigned n)
 {
     unsigned warnings = 0;
+    if (cmd->stmt != NULL)
+        return 0;
     for (unsigned i = 0; i < n; i++)
         warnings += !s->mode.is_mariadb && s->mode.version >= 80017 && items[i].what == FOUND_ROWS;
     return warnings;
@@ -285,7 +288,7 @@ bool counts_can_answer(const struct session *s, const struct command *cmd)
     for (unsigned i = 0; i < n; i++)
         if (!is_known(s, &items[i]))
             return false;
-    return n > 0 && warnings_of(s, items, n) <= 1;
+    return n > 0 && warnings_of(s, cmd, items, n) <= 1;
 }
 
 /* On MySQL the statement takes the place of the one before; on MariaDB, without a table, it does not. */
@@ -316,7 +319,7 @@ bool counts_answer(struct task *t, struct session *s, struct command *cmd, struc
             FLAG_NOT_NULL | FLAG_BINARY | (items[i].what == LAST_INSERT_ID ? FLAG_UNSIGNED : 0);
         result_column(s, &seq, &c);
     }
-    unsigned warnings = warnings_of(s, items, n);
+    unsigned warnings = warnings_of(s, cmd, items, n);
     result_rows(s, &seq, (uint16_t)warnings);
     if (cmd->stmt != NULL)
         write_binary_row(out, &seq, s, items, n);

@@ -14,6 +14,8 @@
 
 /* max_error_count is 64 (MariaDB) or 1024 (MySQL) by default. */
 enum { MOST_ROWS = 1024, COLUMNS = 3 };
+/* Longer texts are no MESSAGE_TEXT. */
+enum { MESSAGE_MOST = 128 };
 
 struct diagnostics {
     struct bytes columns[COLUMNS]; /* definitions, as the server sent them                  */
@@ -29,7 +31,11 @@ struct diagnostics {
 
 void diagnostics_forget(struct session *s)
 {
-    if (s->more == NULL || s->more->diagnostics == NULL)
+    if (s->more == NULL)
+        return;
+    mem_free(s->more->told);
+    s->more->told = NULL;
+    if (s->more->diagnostics == NULL)
         return;
     state_drop(s->more->diagnostics->asked_in);
     mem_free(s->more->diagnostics->rows);
@@ -123,6 +129,48 @@ bool diagnostics_take(struct task *t, struct session *s, struct fault *why)
     d->warnings = n_warnings;
     d->errors = n_errors;
     return true;
+}
+
+/* ---- errors of ours -----------------------------------------------------------------------------
+ */
+
+void diagnostics_tell(struct session *s, const struct fault *why)
+{
+    diagnostics_forget(s);
+    struct fault *told = session_more(s)->told = mem_alloc(sizeof *told);
+    *told = *why;
+    note_warnings(s, 1);
+    if ((s->pins & PIN_DIAGNOSTICS) == 0)
+        return;
+    session_pin(s, s->pins & ~PIN_DIAGNOSTICS);
+    if (s->lease != NULL && s->pins == 0)
+        let_go(s, PUT_CLEAN);
+}
+
+uint16_t diagnostics_count(const struct session *s)
+{
+    const struct session_more *more = s->more;
+    return more == NULL                ? 0
+           : more->diagnostics != NULL ? (uint16_t)MIN(more->diagnostics->warnings, UINT16_MAX)
+                                       : more->n_warnings;
+}
+
+bool diagnostics_were_told(const struct session *s)
+{
+    return s->more != NULL && s->more->told != NULL;
+}
+
+void diagnostics_signal(const struct session *s, struct backend *be)
+{
+    const struct fault *told = s->more->told;
+    struct bytes text = bytes_str(told->text);
+    char hex[2 * MESSAGE_MOST + 1] = "", sql[sizeof hex + 128];
+    unsigned code = told->code != 0 ? told->code : ER_UNKNOWN_ERROR;
+    for (size_t i = 0; i < MIN(text.len, (size_t)MESSAGE_MOST); i++)
+        snprintf(hex + 2 * i, 3, "%02x", text.data[i]);
+    int n = snprintf(sql, sizeof sql, "SIGNAL SQLSTATE '%s' SET MYSQL_ERRNO=%u,MESSAGE_TEXT=_latin1 x'%s'",
+                     told->sqlstate[0] != '\0' ? told->sqlstate : sqlstate_of(code), code, hex);
+    backend_write(be, COM_QUERY, bytes_of(sql, (size_t)n));
 }
 
 bool diagnostics_are_here(const struct session *s, const struct command *cmd, struct fault *why)

@@ -57,6 +57,7 @@ struct session_more {
     struct tracking *tracking;    /* counted; as the client set session_track_*, NULL: it did not */
     struct untold *untold;        /* see tell.c                                           */
     struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
+    struct fault *told;           /* the error that was Volvox's answer to it: no server knows that */
     struct holdings *holdings;    /* see holdings.c                                       */
     uint16_t n_warnings;          /* of its last statement, on MySQL                      */
 };
@@ -199,6 +200,8 @@ void let_go(struct session *s, enum put how);
  * command only reads; otherwise the server's consent is awaited. */
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
            struct fault *why);
+/* MySQL's OK for these has the warnings of the statement before. */
+bool tells_of_before(const struct backend *be, const struct command *cmd);
 /* A schema's name means the same in every character set that a client can have. */
 bool name_is_ascii(struct bytes name);
 /* Texts that come in this state are in UTF-8. */
@@ -416,6 +419,13 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
 /* Read them out of the leased backend, whose last command was the session's.  False with OURS: there are
  * too many, the backend is sound; else it is lost.  Parks. */
 bool diagnostics_take(struct task *t, struct session *s, struct fault *why);
+/* The last statement's only one is this error, of Volvox. */
+void diagnostics_tell(struct session *s, const struct fault *why);
+/* Is there such an error?  Then have the lease's server make it its own. */
+bool diagnostics_were_told(const struct session *s);
+void diagnostics_signal(const struct session *s, struct backend *be);
+/* How many MySQL says that the last statement has, where its connection can't be asked. */
+uint16_t diagnostics_count(const struct session *s);
 /* What was taken is no longer of the last statement. */
 void diagnostics_forget(struct session *s);
 /* False, with the error that says so, if a command asks about what was taken. */

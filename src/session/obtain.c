@@ -113,7 +113,8 @@ void lease_hold(struct session *s, struct backend *be)
     s->lease = be;
     be->holder = s;
     be->holder_id = s->id;
-    s->has_found_rows &= be->ticket == s->last_ticket;
+    /* (a new connection has answered questions of ours) */
+    s->has_found_rows &= be->ticket == s->last_ticket && s->last_ticket != 0;
     s->last_ticket = be->ticket;
     if (be->sandbox == SANDBOX_IN)
         session_pin(s, s->pins | PIN_EXPIRED);
@@ -180,6 +181,8 @@ static bool prepare_insert_id(struct task *t, struct session *s, const struct co
 {
     if (!uses_insert_id(cmd) || !s->has_new_id || s->more->id_before == s->insert_id)
         return true;
+    if (counts_are_asked(s, cmd)) /* what is asked here would take the place of what it asks about */
+        return counts_are_gone(s, why);
     counts_spoiled(s);
     return settle_insert_id(t, s, why);
 }

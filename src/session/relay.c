@@ -109,6 +109,16 @@ static bool correct_metadata_flag(const struct relay *x, struct ok *ok)
     return ok->status != told;
 }
 
+/* Those of the statement before, which ran on another connection.  True if the server's are others. */
+static bool correct_warnings(const struct relay *x, struct ok *ok)
+{
+    uint16_t told = ok->warnings;
+    if (!tells_of_before(x->be, x->cmd) || (x->s->pins & PIN_DIAGNOSTICS) != 0)
+        return false;
+    ok->warnings = diagnostics_count(x->s);
+    return ok->warnings != told;
+}
+
 static bool on_ok(struct task *t, struct relay *x, const struct response_found *f, bool end_of_rows)
 {
     struct ok ok;
@@ -124,7 +134,7 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
     x->out->warnings = MAX(x->out->warnings, ok.warnings);
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, ok.status);
-    bool as_sent = !correct_metadata_flag(x, &ok);
+    bool as_sent = !correct_metadata_flag(x, &ok) && !correct_warnings(x, &ok);
     return pass_ok(t, x, f, &ok, end_of_rows, as_sent);
 }
 

@@ -104,7 +104,8 @@ static bool backend_keeps_diagnostics(const struct backend *be, const struct com
 /* MariaDB clears the list only for statements that use tables. */
 bool keeps_diagnostics(const struct session *s, const struct command *cmd)
 {
-    bool has_any = (s->pins & PIN_DIAGNOSTICS) != 0 || (s->more != NULL && s->more->diagnostics != NULL);
+    bool has_any = (s->pins & PIN_DIAGNOSTICS) != 0 || diagnostics_were_told(s) ||
+                   (s->more != NULL && s->more->diagnostics != NULL);
     if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 || is_no_statement(cmd))
         return true;
     if (!has_any || !cmd->whole)
@@ -157,6 +158,7 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     }
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
+                                diagnostics_were_told(s) ||
                                 (s->lease->has_diagnostics && backend_keeps_diagnostics(s->lease, cmd));
     if ((pins & PIN_EXPIRED) != 0)
         s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
@@ -226,6 +228,9 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return command_drop(t, s, cmd, out);
     }
     bool ends = cmd->ends_session || has_lost || !command_drop(t, s, cmd, out);
+    if (!ends && s->user != NULL && out->why.blame != BLAME_QUERY &&
+        (cmd->st.effects & EFFECT_DIAGNOSTICS) == 0)
+        diagnostics_tell(s, &out->why);
     if (!tell_error(t, s, &out->why, cmd->error_seq, &broken))
         return false;
     if (ends)

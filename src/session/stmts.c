@@ -477,6 +477,34 @@ static bool needs_unbound(const struct session *s, const struct command *cmd, co
            execute_read(bytes_of(cmd->head, cmd->head_len), st->params, s->caps, &x, &why) && !x.types_sent;
 }
 
+/* MySQL (9.7) does not end the rows of a statement that was first executed for a cursor and now is not. */
+static bool is_for_cursors(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+{
+    if (s->lease->is_mariadb || !bs->is_for_cursors || cmd->stmt->has_long_data)
+        return false;
+    return cmd->code == COM_STMT_SEND_LONG_DATA ? !cmd->stmt->has_cursor
+           : cmd->code == COM_STMT_EXECUTE      ? (cmd->head[5] & EXECUTE_CURSOR) == 0
+                                                : false;
+}
+
+static void note_execution(const struct command *cmd, struct backend_stmt *bs)
+{
+    if (!bs->is_executed)
+        bs->is_for_cursors = cmd->code == COM_STMT_EXECUTE && (cmd->head[5] & EXECUTE_CURSOR) != 0;
+    bs->is_executed = true;
+}
+
+/* Between the statement before and one that asks for its counts came a SET of ours, to prepare it. */
+static bool spoils_counts(const struct session *s, const struct command *cmd)
+{
+    if (!counts_are_asked(s, cmd))
+        return false;
+    struct state *then = state_to_prepare_in(cmd->stmt->text->state, s->state);
+    bool differs = then != s->state;
+    state_drop(then);
+    return differs;
+}
+
 bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct stmt *st = cmd->stmt;
@@ -488,12 +516,17 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         st->text = own;
     }
     struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
-    if (bs != NULL && executes && needs_unbound(s, cmd, bs))
+    if (bs != NULL && ((executes && needs_unbound(s, cmd, bs)) || is_for_cursors(s, cmd, bs)))
         bs = NULL;
-    if (bs == NULL && !prepare_there(t, s, st, &bs, why))
+    bool is_new = bs == NULL;
+    if (is_new && !prepare_there(t, s, st, &bs, why))
         return false;
+    if (is_new && spoils_counts(s, cmd))
+        return counts_are_gone(s, why);
     if (executes && !bind_types(t, s, cmd, bs, why))
         return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
+    if (executes)
+        note_execution(cmd, bs);
     if (cmd->code == COM_STMT_SEND_LONG_DATA)
         set_long_data(s, st, true);
     /* `wire` lies in client.in or in the arena: ours to write to */

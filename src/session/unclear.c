@@ -187,6 +187,14 @@ static bool fold_name(struct bytes name, struct arena *a, struct bytes *folded)
     return state_takes(*folded);
 }
 
+/* As a server reports it: nothing stands for NULL where that is a value. */
+static struct bytes as_reported(struct bytes name, struct bytes value)
+{
+    if (value.data == NULL && bytes_equal(name, BYTES_LITERAL("character_set_results")))
+        return BYTES_LITERAL("");
+    return value.data != NULL ? value : BYTES_NONE;
+}
+
 /* As if the server had reported them. */
 static bool ask_variables(struct task *t, struct session *s, const struct command *cmd,
                           const struct bytes *names, unsigned n, struct fault *why)
@@ -203,7 +211,7 @@ static bool ask_variables(struct task *t, struct session *s, const struct comman
     if (!ok)
         return false;
     for (unsigned i = 0; i < n; i++)
-        vars[i] = (struct state_var){ names[i], values[i].data != NULL ? values[i] : BYTES_NONE };
+        vars[i] = (struct state_var){ names[i], as_reported(names[i], values[i]) };
     learn_variables(s, cmd, vars, n);
     return true;
 }

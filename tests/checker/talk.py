@@ -10,12 +10,26 @@ WAS_SLOW = 0x0800
 CONNECTION_GONE = ("gone",)
 
 
+def definition(column, rows=(), i=0):
+    """Without the type of a user variable that is NULL.  One that was never set is a text; where somebody else
+    had set it before, it is NULL of that type, and only a reset of the connection, which a session that is in a
+    transaction can't have, would undo that."""
+    is_null = all(row[i] is None for row in rows or ())
+    return "a variable" if column.name.startswith(b"@") and column.name[1:2] != b"@" and is_null else column.raw
+
+
+def steady_value(value):
+    """As steady(): errors are rows of SHOW WARNINGS."""
+    return steady(value.decode("latin1")).encode("latin1") if isinstance(value, bytes) and len(value) < 500 else value
+
+
 def plain(result):
     """A result as something that can be compared and printed."""
     parts = []
     for r in [result, *result.more]:
-        columns = None if r.columns is None else [(c.name, c.raw) for c in r.columns]
-        parts.append(("ok" if columns is None else "rows", columns, r.rows,
+        columns = None if r.columns is None else [(c.name, definition(c, r.rows, i)) for i, c in enumerate(r.columns)]
+        rows = [[steady_value(v) for v in row] for row in r.rows] if r.rows else r.rows
+        parts.append(("ok" if columns is None else "rows", columns, rows,
                       r.affected, r.insert_id, r.status & ~WAS_SLOW, r.warnings, r.info, sorted(r.track)))
     return tuple(parts)
 
@@ -74,7 +88,7 @@ class Talk:
     def prepare(self, handle, sql):
         self.statements.pop(handle, None)
         s = self.statements[handle] = self.client.prepare(sql)
-        return ("prepared", [c.raw for c in s.params], [c.raw for c in s.columns], s.warnings)
+        return ("prepared", [c.raw for c in s.params], [definition(c) for c in s.columns], s.warnings)
 
     def execute(self, handle, values, cursor, types):
         s = self.statements.get(handle)

@@ -196,6 +196,28 @@ def e2e(total, pattern):
         run_.collect(total)
 
 
+# Seconds with each family of servers, from this seed on: the same sessions every time, as far as one gets.
+CHECKED, FIRST_SEED = {"mariadb": 60, "mysql": 30}, 100
+
+
+def checker(total, pattern):
+    heading("checker of sessions")
+    env = dict(os.environ, VOLVOX_BIN=str(ROOT / "build/asan/src/main/volvox"))
+    for family, seconds in CHECKED.items():
+        if not matches(f"checker {family}", pattern):
+            continue
+        code, output = run([sys.executable, ROOT / "tests/checker/run", "--family", family, "--seed", FIRST_SEED,
+                            "--seconds", seconds, "--most", "1", "--shrink"], env=env)
+        if code == 0:
+            total.passed += 1
+            print(f"{family}: {output.splitlines()[-1]}")
+        elif code == 77:
+            total.skipped += 1
+            print(f"{family}: {output.strip()}")
+        else:
+            total.fail(f"checker {family}", output)
+
+
 def arguments():
     p = argparse.ArgumentParser(prog="tests/run")
     p.add_argument("--only", action="append", choices=KINDS)
@@ -219,6 +241,7 @@ def main():
                 unit(total, options.filter)
             if "e2e" in kinds:
                 e2e(total, options.filter)
+                checker(total, options.filter)
     if fuzzing:
         fuzzing.collect(total)
     if total.failed:

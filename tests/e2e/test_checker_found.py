@@ -1,0 +1,155 @@
+"""What the checker of random sessions (tests/checker) found: kept as short stories."""
+import pytest
+
+from processes import wait_until
+from volvox import settings_for
+from wire import COM_INIT_DB, Client, ServerError
+
+
+@pytest.fixture
+def one(place, start_volvox):
+    """One worker, and one connection to the server: every session gets the same."""
+    settings = settings_for(place.cluster, server_limit=1, workers=1)
+    settings["group main"]["reads"] = "primary"
+    volvox = start_volvox(settings)
+    wait_until(lambda: knows_its_servers(volvox), 30, "Volvox knows the primary")
+    return volvox
+
+
+def knows_its_servers(volvox):
+    try:
+        visit(volvox, "select 1 for update")
+        return True
+    except ServerError:
+        return False
+
+
+def visit(volvox, *texts):
+    """Somebody else uses the connection."""
+    with Client(volvox.port, db="shop") as other:
+        for text in texts:
+            other.query(text)
+
+
+def error_of(ask, *args):
+    with pytest.raises(ServerError) as e:
+        ask(*args)
+    return e.value.code
+
+
+def both(place, one, story):
+    """The story's result directly, and through Volvox."""
+    results = []
+    for port in place.primary.port, one.port:
+        with Client(port, db="shop") as c:
+            results.append(story(c, (lambda *texts: visit(one, *texts)) if port == one.port else lambda *texts: None))
+    return results
+
+
+def shown(result):
+    return [c.raw for c in result.columns], result.rows
+
+
+def test_results_in_no_character_set_stay_so_on_another_connection(place, one):
+    def story(c, others):
+        c.query("set @@character_set_results = null")
+        others("select 1")
+        return shown(c.query("select @@character_set_results, repeat('y', 7)"))
+    direct, through = both(place, one, story)
+    assert through == direct and direct[1][0][0] is None
+
+
+def test_a_user_variable_that_others_set_is_unset_beside_an_error_to_ask_for(place, one):
+    def story(c, others):
+        others("set @never = 5, @ever = 1.5")
+        error_of(c.query, "select * from nowhere")
+        return shown(c.query("select @never, @ever")), shown(c.query("show warnings"))
+    direct, through = both(place, one, story)
+    assert through[0] == direct[0]
+    assert len(through[1][1]) == len(direct[1][1])
+
+
+def test_errors_that_volvox_makes_are_shown_like_the_servers(place, one):
+    def story(c, others):
+        s = c.prepare("select 1")
+        error_of(c.fetch, s, 1)
+        others("select 1")
+        shows = [[row[:2] for row in c.query(q).rows] for q in ("show warnings", "show errors")]
+        counts = c.query("select @@error_count").rows
+        error_of(c.simple, 0x77)
+        shows.append(c.query("show warnings").rows)
+        c.query("select count(*) from information_schema.schemata")
+        return shows, counts, c.query("show warnings").rows
+    direct, through = both(place, one, story)
+    assert through == direct
+    assert direct[0][2][0][1] == b"1047" and direct[2] == []
+
+
+def test_row_counts_are_refused_where_an_insert_id_would_have_to_be_asked_for(place, one):
+    place.primary.query("create table shop.counted (id int primary key auto_increment, a int)")
+    question = "select row_count(), found_rows(), last_insert_id()"
+    try:
+        def story(c, others):
+            others("select last_insert_id(7)")
+            c.query("begin")
+            c.query("select 1 union select 2 union select 3")
+            c.query("insert into counted (id, a) values (5, 1)")
+            try:
+                return c.query(question).rows
+            except ServerError as e:
+                assert e.message.startswith("volvox: FOUND_ROWS()")
+                return None
+            finally:
+                c.query("rollback")
+        direct, through = both(place, one, story)
+        assert through in (None, direct)
+    finally:
+        place.primary.query("drop table shop.counted")
+
+
+def test_row_count_of_a_statement_that_has_to_be_prepared_anew_is_right_or_refused(place, one):
+    def story(c, others):
+        s = c.prepare("select row_count(), found_rows()")
+        others("create temporary table leaves_a_reset (a int)")
+        c.query("set sql_mode = 'ANSI_QUOTES'")
+        c.query("select 1 union select 2 union select 3")
+        try:
+            s.columns = c.execute(s, [], 1).columns
+            return c.fetch(s, 1).rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
+
+
+def test_a_statement_first_executed_for_a_cursor_can_be_executed_without_by_others(place, one):
+    """MySQL does not end the rows of such a statement."""
+    with Client(one.port, db="shop", timeout=20) as c, Client(one.port, db="shop") as other:
+        s = c.prepare("select 5, 6")
+        theirs = other.prepare("select 5, 6")
+        theirs.columns = other.execute(theirs, [], 1).columns
+        assert other.fetch(theirs, 9).rows == [[5, 6]]
+        assert c.execute(s).rows == [[5, 6]]
+        assert c.query("select 7").rows == [[b"7"]]
+
+
+def test_the_warnings_of_the_statement_before_come_with_init_db_on_another_connection(place, one):
+    def story(c, others):
+        error_of(c.simple, COM_INIT_DB, b"nowhere")
+        others("select 1")
+        return c.simple(COM_INIT_DB, b"shop").warnings
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_found_rows_of_a_new_connection_is_not_of_volvoxs_questions(place, one):
+    def story(c, others):
+        c.query("create temporary table first_of_all (a int)")
+        try:
+            return c.query("select found_rows(), 1").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
