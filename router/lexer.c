@@ -70,7 +70,9 @@ void lexer_begin(struct lexer *lx, struct bytes sql, const struct lexer_mode *mo
 {
     if (sql.data == NULL)
         sql = BYTES_LITERAL("");
-    *lx = (struct lexer){ .begin = sql.data, .at = sql.data, .end = sql.data + sql.len, .mode = *mode };
+    *lx = (struct lexer){
+        .begin = sql.data, .at = sql.data, .end = sql.data + sql.len, .mode = *mode
+    };
 }
 
 static enum token_kind give(struct lexer *lx, struct token *out, enum token_kind kind,

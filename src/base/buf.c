@@ -13,7 +13,7 @@ enum {
 #ifndef __has_feature
 #define __has_feature(x) 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||             \
     __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 enum { SPARES_MOST = 0 };
 #else

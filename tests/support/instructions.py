@@ -14,7 +14,8 @@ from servers import APP
 from volvox import Volvox
 from wire import COM_QUERY, COM_STMT_EXECUTE, Client, frame
 
-FEW, MANY = 500, 2500
+FEW, MANY = 500, 2500             # queries of the two runs
+STATEMENTS = {"text": "SELECT c FROM sbtest1 WHERE id=4711", "prepared": "SELECT c FROM sbtest1 WHERE id=?"}
 NAME = re.compile(r"\((\d+)\)(?: (.*))?")
 OF_WORKERS = "serve_command"    # a function of theirs only
 
@@ -68,7 +69,8 @@ def own_counts(path):
 class Asker:
     """A client that asks the same over and over; the answers are of the same length."""
 
-    def __init__(self, port, kind, sql):
+    def __init__(self, port, kind):
+        sql = STATEMENTS[kind]
         self.client = Client(port, *APP, db="shop")
         if kind == "text":
             self.client.query(sql)
@@ -110,10 +112,10 @@ class Asker:
         self.client.close()
 
 
-def run(settings, program, kind, sql, clients, rounds):
+def run(settings, program, kind, clients, rounds):
     with tempfile.TemporaryDirectory() as directory:
         with Counted(dict(settings), program=program, directory=directory) as volvox:
-            askers = [Asker(volvox.port, kind, sql) for _ in range(clients)]
+            askers = [Asker(volvox.port, kind) for _ in range(clients)]
             for _ in range(rounds):
                 for asker in askers:
                     asker.ask()
@@ -124,8 +126,8 @@ def run(settings, program, kind, sql, clients, rounds):
         return volvox.counts()
 
 
-def per_query(settings, program, kind, sql, clients=1):
+def per_query(settings, program, kind, clients=1):
     """{function: instructions a query}"""
-    few, many = (run(settings, program, kind, sql, clients, n // clients) for n in (FEW, MANY))
+    few, many = (run(settings, program, kind, clients, n // clients) for n in (FEW, MANY))
     queries = (MANY // clients - FEW // clients) * clients
     return {name: (many[name] - few[name]) / queries for name in many | few}

@@ -16,8 +16,8 @@ quickstart=(mariadb-server-core mariadb-client-core python3 python3-pymysql)
 test=("${quickstart[@]}" mariadb-client libcmocka-dev python3-pytest python3-yaml python3-mysqldb
       python3-cryptography python3-zstandard openssl haproxy
       php-cli php-mysql libdbd-mariadb-perl libdbd-mysql-perl golang-go golang-github-go-sql-driver-mysql-dev
-      clang libclang-rt-14-dev iproute2 util-linux chromium prometheus)
-bench=("${quickstart[@]}" haproxy sysbench gcc libc6-dev iproute2)
+      clang libclang-rt-14-dev iproute2 util-linux chromium prometheus valgrind)
+bench=("${quickstart[@]}" haproxy sysbench gcc libc6-dev iproute2 valgrind openssl)
 roots=(debootstrap)
 
 is_installed()
