@@ -50,6 +50,7 @@ void counts_forget(struct session *s)
 void counts_reset(struct session *s)
 {
     set_row_count(s, 0);
+    s->used_found_rows = false;
 }
 
 void counts_begin(struct session *s)

@@ -150,7 +150,7 @@ void diagnostics_tell(struct session *s, const struct fault *why)
 uint16_t diagnostics_count(const struct session *s)
 {
     const struct session_more *more = s->more;
-    return more == NULL                ? 0
+    return more == NULL || s->mode.is_mariadb ? 0
            : more->diagnostics != NULL ? (uint16_t)MIN(more->diagnostics->warnings, UINT16_MAX)
                                        : more->n_warnings;
 }

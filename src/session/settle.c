@@ -151,10 +151,12 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     if (is_no_statement(cmd) && s->pins != 0)
         return;
     bool is_new = has_new_diagnostics(out);
+    /* (on MySQL, some add to those of the statement before) */
+    unsigned before = tells_of_before(s->lease, cmd) ? diagnostics_count(s) : 0;
     if (is_new || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd))) {
         diagnostics_forget(s);
         s->used_found_rows = false;
-        note_warnings(s, out->got_error ? 1 : out->warnings);
+        note_warnings(s, out->got_error ? before + 1 : out->warnings);
     }
     /* (MySQL warns of COM_FIELD_LIST and does not report that) */
     s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||

@@ -94,10 +94,11 @@ static void learn_variable(struct session *s, const struct command *cmd, struct 
 }
 
 /* TRXSTATE: "T_R_WsS_"; the first character is the kind of transaction, the last one L under
- * LOCK TABLES. */
-static void learn_transaction_state(struct session *s, struct bytes v)
+ * LOCK TABLES.  (After a DROP of a temporary table MySQL 9.7 says that these are no longer in force, and they are.) */
+static void learn_transaction_state(struct session *s, const struct command *cmd, struct bytes v)
 {
-    uint32_t pins = s->pins & ~(PIN_TRANSACTION | PIN_TABLE_LOCK);
+    bool keeps_locks = !s->mode.is_mariadb && cmd->st.verb == VERB_DDL && (cmd->st.effects & EFFECT_MULTI) == 0;
+    uint32_t pins = s->pins & ~(PIN_TRANSACTION | (keeps_locks ? 0 : PIN_TABLE_LOCK));
     if (v.len > 0 && v.data[0] != '_')
         pins |= PIN_TRANSACTION;
     if (v.len > 7 && v.data[7] == 'L')
@@ -151,7 +152,7 @@ static void learn_tracks(struct session *s, const struct command *cmd, struct by
                 l->pins |= PIN_UNKNOWN;
             break;
         case TRACK_TRX_STATE:
-            learn_transaction_state(s, track.value);
+            learn_transaction_state(s, cmd, track.value);
             break;
         case TRACK_TRX_CHARACTERISTICS:
             characteristics = track.value;

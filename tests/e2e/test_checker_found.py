@@ -153,3 +153,24 @@ def test_found_rows_of_a_new_connection_is_not_of_volvoxs_questions(place, one):
             return None
     direct, through = both(place, one, story)
     assert through in (None, direct)
+
+
+def test_table_locks_stay_the_sessions_when_it_drops_a_temporary_table(place, start_volvox):
+    """MySQL reports that they are gone."""
+    volvox = start_volvox(settings_for(place.cluster, server_limit=2, workers=1))
+    wait_until(lambda: knows_its_servers(volvox), 30, "Volvox knows the primary")
+    place.primary.query("create table shop.kept_locked (a int)")
+    try:
+        with Client(volvox.port, db="shop") as c:
+            c.query("create temporary table dropped (a int)")
+            c.query("lock tables kept_locked write")
+            c.query("drop table dropped")
+            visit(volvox, "select 1")
+            assert c.query("insert into kept_locked values (1)").affected == 1
+            with Client(volvox.port, db="shop") as other:
+                other.query("set lock_wait_timeout = 1")
+                assert error_of(other.query, "insert into kept_locked values (2)") == 1205
+            c.query("unlock tables")
+            visit(volvox, "insert into kept_locked values (3)")
+    finally:
+        place.primary.query("drop table shop.kept_locked")

@@ -198,6 +198,8 @@ def e2e(total, pattern):
 
 # Seconds with each family of servers, from this seed on: the same sessions every time, as far as one gets.
 CHECKED, FIRST_SEED = {"mariadb": 60, "mysql": 30}, 100
+# What still differs now and then, see tests/checker/README.md.
+UNEVEN = "(?i)locks_f|show (count|warnings|errors)|(warning|error)_count|diagnostics"
 
 
 def checker(total, pattern):
@@ -207,7 +209,7 @@ def checker(total, pattern):
         if not matches(f"checker {family}", pattern):
             continue
         code, output = run([sys.executable, ROOT / "tests/checker/run", "--family", family, "--seed", FIRST_SEED,
-                            "--seconds", seconds, "--most", "1", "--shrink"], env=env)
+                            "--seconds", seconds, "--most", "1", "--shrink", "--without", UNEVEN], env=env)
         if code == 0:
             total.passed += 1
             print(f"{family}: {output.splitlines()[-1]}")
