@@ -87,7 +87,7 @@ const struct option options[] = {
          "Worker threads; 0 makes one per core."),
     UINT("volvox", "max_connections", IN_SETTINGS(max_connections), "10000", 1, 10000000, true,
          "Clients at the same time, all listeners together; one more is told error 1040."),
-    UINT("volvox", "backlog", IN_SETTINGS(backlog), "1024", 1, 65535, false,
+    UINT("volvox", "backlog", IN_SETTINGS(backlog), "4096", 1, 65535, false,
          "Connections the kernel keeps waiting for each listener until they are accepted."),
     TEXT("volvox", "log_file", IN_SETTINGS(log_file), "", false,
          "File for the log, opened again on SIGUSR1; empty is stderr."),

@@ -22,6 +22,13 @@ static void linger(struct task *t, void *arg)
     mem_free(r);
 }
 
+/* Not with the descriptors that those who are served need for servers. */
+static bool may_linger(const struct boot *b, unsigned n_lingering)
+{
+    unsigned open = atomic_load_explicit(&b->shared.open, memory_order_relaxed);
+    return n_lingering < REFUSAL_TASKS && open + n_lingering < b->max_clients;
+}
+
 static void refuse(struct door *d, int fd)
 {
     struct worker *control = d->boot->control;
@@ -31,7 +38,7 @@ static void refuse(struct door *d, int fd)
     worker_task_figures(control, &tasks);
     struct refusal *r = mem_zalloc(sizeof *r);
     stream_open(&r->stream, control, fd, BLAME_CLIENT);
-    if (tasks.running < REFUSAL_TASKS && task_start(control, "refuse", linger, r))
+    if (may_linger(d->boot, tasks.running) && task_start(control, "refuse", linger, r))
         return;
     stream_close(&r->stream);
     mem_free(r);

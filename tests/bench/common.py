@@ -29,13 +29,14 @@ def program():
     return pathlib.Path(found)
 
 
-def compiled(name):
+def compiled(name, *libraries):
     """A C program that stands beside the benchmarks, built when its source is newer."""
     source = pathlib.Path(__file__).resolve().parent / f"{name}.c"
     made = ROOT / "build" / "bench" / name
     if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
         made.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", made, source], check=True)
+        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", made, source, *libraries],
+                       check=True)
     return str(made)
 
 

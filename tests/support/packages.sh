@@ -17,7 +17,7 @@ test=("${quickstart[@]}" mariadb-client libcmocka-dev python3-pytest python3-yam
       python3-cryptography python3-zstandard openssl haproxy
       php-cli php-mysql libdbd-mariadb-perl libdbd-mysql-perl golang-go golang-github-go-sql-driver-mysql-dev
       clang libclang-rt-14-dev iproute2 util-linux chromium prometheus valgrind)
-bench=("${quickstart[@]}" haproxy sysbench gcc libc6-dev iproute2 valgrind openssl)
+bench=("${quickstart[@]}" haproxy sysbench gcc libc6-dev libssl-dev iproute2 valgrind openssl)
 roots=(debootstrap)
 
 is_installed()

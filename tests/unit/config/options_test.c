@@ -33,7 +33,7 @@ static void defaults_are_as_documented(void **state)
     const struct settings *s = &c->settings;
     assert_int_equal(s->workers, 0);
     assert_int_equal(s->max_connections, 10000);
-    assert_int_equal(s->backlog, 1024);
+    assert_int_equal(s->backlog, 4096);
     assert_int_equal(s->log_level, LOG_INFO);
     assert_int_equal(s->login_timeout_ms, 10000);
     assert_int_equal(s->idle_timeout_s, 28800);
