@@ -206,9 +206,10 @@ bool route(const struct facts *facts, const struct statement *st, struct plan *o
         out->why = WHY_AUTOCOMMIT_OFF;
         return true;
     }
-    if (st->hint.kind != HINT_NONE)
+    if (st->hint.kind != HINT_NONE && !facts->begins)
         return follow_hint(facts, st, out, why);
-    struct wish w = wish_in_group(facts, st);
+    const struct statement begin = { .verb = VERB_BEGIN, .reads_only = facts->begins_read_only };
+    struct wish w = wish_in_group(facts, facts->begins ? &begin : st);
     out->role = w.role;
     out->why = w.why;
     return true;
