@@ -143,6 +143,13 @@ static struct wish wish_in_group(const struct facts *facts, const struct stateme
     return w;
 }
 
+/* The statement goes where its BEGIN would have gone. */
+static struct wish wish_of_beginning(const struct facts *facts)
+{
+    const struct statement begin = { .verb = VERB_BEGIN, .reads_only = facts->begins_read_only };
+    return wish_in_group(facts, &begin);
+}
+
 /* ---- hints -------------------------------------------------------------------------------- */
 
 /* A hint's text as it may stand in a message: short and printable. */
@@ -208,8 +215,7 @@ bool route(const struct facts *facts, const struct statement *st, struct plan *o
     }
     if (st->hint.kind != HINT_NONE && !facts->begins)
         return follow_hint(facts, st, out, why);
-    const struct statement begin = { .verb = VERB_BEGIN, .reads_only = facts->begins_read_only };
-    struct wish w = wish_in_group(facts, facts->begins ? &begin : st);
+    struct wish w = facts->begins ? wish_of_beginning(facts) : wish_in_group(facts, st);
     out->role = w.role;
     out->why = w.why;
     return true;

@@ -201,8 +201,8 @@ bool deferred_run(struct task *t, struct session *s, struct outcome *out)
         .st = { .verb = deferred_begins(s) ? VERB_BEGIN : VERB_SET },
     };
     enum deferred d = s->deferred;
-    if (!decide(s, &begin, &plan, &out->why) || !obtain(t, s, &begin, &plan, &attempt, out) ||
-        !align(t, s, &begin, &plan, &out->why))
+    if (!decide(s, &begin, &plan, &out->why) || !wait_while_paused(t, s, &out->why) ||
+        !obtain(t, s, &begin, &plan, &attempt, out) || !align(t, s, &begin, &plan, &out->why))
         return false;
     s->counts_lost = false;
     /* (the connection may have had the state already) */
