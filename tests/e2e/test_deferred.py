@@ -2,6 +2,7 @@
 with the server's own."""
 import pytest
 
+from processes import wait_until
 from volvox import Volvox, settings_for
 from wire import BASE, COM_INIT_DB, COM_RESET, DEPRECATE_EOF, MODERN, SESSION_TRACK, Client, Closed, ServerError
 
@@ -19,11 +20,27 @@ def table(place):
     place.primary.query(f"drop table {TABLE}")
 
 
+def knows_its_primary(volvox):
+    try:
+        with Client(volvox.port) as c:
+            c.query("do 1")
+        return True
+    except ServerError:
+        return False
+
+
+def when_ready(volvox):
+    wait_until(lambda: knows_its_primary(volvox), 20, "the primary is known")
+    return volvox
+
+
 @pytest.fixture(autouse=True)
 def nobody_keeps_connections(place):
     """Another file's tests may have asked for FOUND_ROWS()."""
     if not hasattr(place, "is_new_for_deferred"):
         place.forget()
+        if place.volvox:
+            when_ready(place.volvox)
         place.is_new_for_deferred = True
 
 
@@ -143,7 +160,7 @@ def undivided(places):
         if place.kind not in made:
             settings = settings_for(place.cluster)
             settings["user app"]["split_reads"] = "no"
-            made[place.kind] = Volvox(settings).start()
+            made[place.kind] = when_ready(Volvox(settings).start())
         return made[place.kind]
 
     yield get
@@ -218,7 +235,8 @@ def test_a_transaction_declared_read_only_goes_to_a_replica(place, table):
 
 def test_many_transactions_that_have_not_begun_need_no_connection(mariadb_place, start_volvox):
     """One connection to the primary for all of them."""
-    volvox = start_volvox(settings_for(mariadb_place.cluster, server_limit=1, queue_timeout="3s", workers=1))
+    settings = settings_for(mariadb_place.cluster, server_limit=1, queue_timeout="3s", workers=1)
+    volvox = when_ready(start_volvox(settings))
     clients = [Client(volvox.port) for _ in range(8)]
     for c in clients:
         c.query("set names utf8mb4")
