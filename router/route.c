@@ -143,6 +143,13 @@ static struct wish wish_in_group(const struct facts *facts, const struct stateme
     return w;
 }
 
+/* The statement goes where its BEGIN would have gone. */
+static struct wish wish_of_beginning(const struct facts *facts)
+{
+    const struct statement begin = { .verb = VERB_BEGIN, .reads_only = facts->begins_read_only };
+    return wish_in_group(facts, &begin);
+}
+
 /* ---- hints -------------------------------------------------------------------------------- */
 
 /* A hint's text as it may stand in a message: short and printable. */
@@ -206,9 +213,9 @@ bool route(const struct facts *facts, const struct statement *st, struct plan *o
         out->why = WHY_AUTOCOMMIT_OFF;
         return true;
     }
-    if (st->hint.kind != HINT_NONE)
+    if (st->hint.kind != HINT_NONE && !facts->begins)
         return follow_hint(facts, st, out, why);
-    struct wish w = wish_in_group(facts, st);
+    struct wish w = facts->begins ? wish_of_beginning(facts) : wish_in_group(facts, st);
     out->role = w.role;
     out->why = w.why;
     return true;

@@ -221,6 +221,7 @@ struct facts {
     bool in_read_only_transaction;
     bool autocommit;
     bool splits_reads;            /* the user's group has reads on replicas at all        */
+    bool begins, begins_read_only; /* a transaction begins with the statement              */
     bool pinned;                  /* the session holds a backend it can't leave           */
 };
 

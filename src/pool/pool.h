@@ -175,7 +175,7 @@ enum backend_place {
 enum sandbox { SANDBOX_NONE, SANDBOX_IN, SANDBOX_LEFT };
 
 /* An answer that the server owes and no client will see. */
-enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR, OWED_SIGNAL };
+enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR, OWED_SIGNAL, OWED_BEGIN };
 
 struct pool;
 struct backend {
@@ -208,7 +208,7 @@ struct backend {
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
     uint8_t n_owed;               /* answers before that of the command                   */
-    enum owed owed[6];
+    enum owed owed[8];
     uint64_t opened_us, idle_since_us;
     uint64_t expires_us;          /* age limit with its jitter; 0 = none                  */
     uint64_t commands;

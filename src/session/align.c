@@ -6,6 +6,8 @@
  *   the command reads     [INIT_DB] [SET ...] command     one send, answers owed
  *   it may write          [INIT_DB] [SET ...] ─► answers ─► command
  *
+ * The last of these may be a BEGIN that was put off (deferred.c).
+ *
  * A read that ran in the wrong state harms nobody: its rows are thrown away with the refused
  * SET's error.  A write must not run at all.
  */
@@ -112,7 +114,14 @@ static bool write_restore(struct backend *be, struct state *wanted, bool enters,
 bool align_settle(struct task *t, struct session *s, struct fault *why)
 {
     struct backend *be = s->lease;
-    return be->n_owed == 0 || backend_settle_owed(t, be, stall_deadline(t), why);
+    if (be->n_owed == 0)
+        return true;
+    bool begins = be->owed[be->n_owed - 1] == OWED_BEGIN;
+    if (!backend_settle_owed(t, be, stall_deadline(t), why))
+        return false;
+    if (begins)
+        deferred_has_run(s);
+    return true;
 }
 
 /* Write what leads to `wanted`; it is the server's state from here on: if that is refused,
@@ -217,6 +226,17 @@ static bool forget_user_vars(struct task *t, struct session *s, const struct com
     return backend_reset(t, s->lease, stall_deadline(t), why);
 }
 
+/* What was put off: a BEGIN comes last, autocommit was in the state. */
+static void begin_transaction(struct session *s, struct backend *be)
+{
+    if (deferred_begins(s)) {
+        deferred_write(s, be);
+        owe(be, OWED_BEGIN);
+    } else {
+        s->deferred = DEFERRED_NOTHING;
+    }
+}
+
 bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
            struct fault *why)
 {
@@ -247,6 +267,7 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     bool wait = !cmd->st.reads_only || cmd->stmt != NULL || spoils;
     if (wait && be->n_owed > 0)
         count(session_worker(s), restores_awaited);
+    begin_transaction(s, be);
     if (wait && !align_settle(t, s, why))
         return is_sandboxed(be, why);
     return !spoils || counts_are_gone(s, why);

@@ -100,6 +100,8 @@ void begin_state(struct session *s, unsigned collation, const struct group_state
     unsigned usual = g != NULL && g->collation != 0 ? g->collation : UTF8MB4_GENERAL;
     s->collation = (uint16_t)login_collation(collation, usual, g);
     s->status = STATUS_AUTOCOMMIT;
+    s->knows_status = false;
+    s->deferred = DEFERRED_NOTHING;
     s->insert_id = 0;
     counts_reset(s);
     s->has_new_id = s->says_own_id = s->explicit_transaction = s->explicit_snapshot = false;

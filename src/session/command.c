@@ -96,6 +96,8 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
         return answer_with(cmd, counts_answer);
     if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && s->more != NULL && s->more->diagnostics != NULL)
         return answer_with(cmd, diagnostics_answer);
+    if ((cmd->st.verb == VERB_BEGIN || cmd->st.only_autocommit) && deferred_takes(s, cmd))
+        return answer_with(cmd, deferred_answer);
     cmd->action = cmd->st.verb == VERB_KILL ? ACTION_KILL : ACTION_FORWARD;
     return true;
 }

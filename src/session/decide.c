@@ -9,6 +9,8 @@ static struct facts facts_of(const struct session *s)
         .in_read_only_transaction = in_transaction && (s->status & STATUS_IN_TRANS_READONLY) != 0,
         .autocommit = (s->status & STATUS_AUTOCOMMIT) != 0,
         .splits_reads = s->user->split_reads,
+        .begins = deferred_begins(s),
+        .begins_read_only = s->deferred == DEFERRED_READ_ONLY,
         .pinned = s->lease != NULL && (s->pins & ~PIN_LEAVABLE) != 0,
     };
 }

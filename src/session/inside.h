@@ -532,6 +532,25 @@ void begin_state(struct session *s, unsigned collation, const struct group_state
  * their words. */
 bool begin_accepts(unsigned collation, const struct group_state *g, struct fault *why);
 
+/* ---- deferred.c: BEGIN and SET autocommit = 0, answered by us, run with what follows ------- */
+
+/* May this text be one of them? */
+bool deferred_takes(const struct session *s, const struct command *cmd);
+bool deferred_answer(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* Is there a transaction to begin? */
+static inline bool deferred_begins(const struct session *s)
+{
+    return s->deferred >= DEFERRED_BEGIN;
+}
+/* Write that in front of what comes next; the answer is the caller's to expect. */
+void deferred_write(const struct session *s, struct backend *be);
+/* The server has consented. */
+void deferred_has_run(struct session *s);
+/* Does the command ask about the statement before, which has not run yet?  Then it must first. */
+bool deferred_must_run_first(const struct session *s, const struct command *cmd);
+/* Run it and nothing else, awaited; the lease is the session's.  Parks. */
+bool deferred_run(struct task *t, struct session *s, struct outcome *out);
+
 /* ---- idle.c: how long a client may say nothing ------------------------------------------- */
 
 void idle_init(struct sessions *ss, double timeout_s);

@@ -78,6 +78,8 @@ static bool serve_command(struct task *t, struct session *s)
         break;
     case ACTION_FORWARD:
     case ACTION_EXECUTE:
+        if (deferred_must_run_first(s, &cmd) && !deferred_run(t, s, &out))
+            break;
         out.done = decide(s, &cmd, &plan, &out.why) && carry_out(t, s, &cmd, &plan, &out);
         break;
     }
@@ -219,7 +221,8 @@ static void leave_idle(struct session *s)
 /* May the session go idle, or is the worker closing down? */
 static bool is_welcome(const struct session *s)
 {
-    return !s->home->draining || (s->pins & (PIN_TRANSACTION | PIN_TABLE_LOCK)) != 0;
+    return !s->home->draining || (s->pins & (PIN_TRANSACTION | PIN_TABLE_LOCK)) != 0 ||
+           deferred_begins(s);
 }
 
 /* The same account in the new configuration.  Another password is for the next login, as on a

@@ -90,6 +90,9 @@ enum session_phase {
 #define PIN_CURSOR 0x01000000u
 #define PIN_LONG_DATA 0x02000000u
 
+/* What the client believes done and no server has heard of; from the third on: a BEGIN. */
+enum deferred { DEFERRED_NOTHING, DEFERRED_AUTOCOMMIT, DEFERRED_BEGIN, DEFERRED_READ_ONLY };
+
 /* "temporary table, user variable", into out. */
 void pins_print(uint32_t pins, char *out, size_t size);
 
@@ -141,6 +144,7 @@ struct session {
     bool has_quota : 1;           /* counts in the user's max_connections                 */
     bool explicit_transaction : 1; /* as told: see tell.c                                    */
     bool explicit_snapshot : 1;
+    bool knows_status : 1;        /* `status` was said by a server                         */
     uint8_t unclear : 4;          /* reports of the last command left this open: unclear.c */
     bool is_waiting : 1;          /* for a backend                                         */
     bool is_killed : 1;           /* ends without a word                                   */
@@ -150,6 +154,7 @@ struct session {
     bool in_tunnel : 1;           /* see tunnel.c                                         */
     bool tracking_unseen : 1;     /* see tracking_changed_unseen()                         */
     bool asks_for_gtids : 1;      /* it has set session_track_gtids                        */
+    uint8_t deferred : 2;         /* enum deferred: answered, and not yet run               */
     uint8_t failed_changes : 2;   /* of user                                              */
     uint8_t id_round;             /* how often ids came round before this one was given   */
     struct lexer_mode mode;       /* how the servers read its statements                  */

@@ -44,11 +44,23 @@ static struct untold *untold_of(struct session *s)
 
 /* ---- what is asked for ------------------------------------------------------------------------- */
 
+static const struct welcome *welcome_of_primary(const struct session *s)
+{
+    const struct topology *topology = worker_topology(session_worker(s));
+    const struct group_state *g = session_group(s, topology);
+    if (g == NULL || g->primary == UINT_MAX)
+        return NULL;
+    return pool_welcome(session_worker(s), topology->servers[g->primary].server);
+}
+
 const struct tracking *tracking_in_force(const struct session *s)
 {
     if (s->more != NULL && s->more->tracking != NULL)
         return s->more->tracking;
-    return s->lease->usual;
+    if (s->lease != NULL)
+        return s->lease->usual;
+    const struct welcome *theirs = welcome_of_primary(s);
+    return theirs != NULL ? theirs->usual : NULL;
 }
 
 /* With session_track_transaction_info=OFF MySQL reports where explicit transactions begin and end (seen with
@@ -303,10 +315,10 @@ static bool transaction_changed(const struct session *s, const struct tracking *
 
 bool tell(struct session *s, const struct ok *ok, bool end_of_rows, struct buf *kept)
 {
-    const struct backend *be = s->lease;
-    const struct tracking *as = be->reports_as_asked ? NULL : tracking_in_force(s);
+    bool as_asked = s->lease != NULL && s->lease->reports_as_asked;
+    const struct tracking *as = as_asked ? NULL : tracking_in_force(s);
     bool was_explicit = s->explicit_transaction, has_eof = (s->caps & CAP_DEPRECATE_EOF) == 0;
-    if ((s->caps & CAP_SESSION_TRACK) == 0 || (as == NULL && !be->reports_as_asked))
+    if ((s->caps & CAP_SESSION_TRACK) == 0 || (as == NULL && !as_asked))
         return false;
     tell_variables(as, ok->track, kept);
     tell_others(s, as, ok->track, kept);
@@ -336,15 +348,6 @@ static void tell_at_login(const struct session *s, struct bytes entries, struct 
             value = BYTES_LITERAL("");
         track_write_sysvar(kept, track.name, value.data != NULL ? value : track.value);
     }
-}
-
-static const struct welcome *welcome_of_primary(const struct session *s)
-{
-    const struct topology *topology = worker_topology(session_worker(s));
-    const struct group_state *g = session_group(s, topology);
-    if (g == NULL || g->primary == UINT_MAX)
-        return NULL;
-    return pool_welcome(session_worker(s), topology->servers[g->primary].server);
 }
 
 void tell_welcome(const struct session *s, enum welcome_kind kind, struct buf *kept)

@@ -182,6 +182,7 @@ static void learn_status(struct session *s, const struct ok *ok)
     bool in_transaction = (ok->status & STATUS_IN_TRANS) != 0;
     bool told_by_flags = (s->pins & (PIN_TRACKING | PIN_UNTRACKED)) != 0;
     s->status = ok->status;
+    s->knows_status = true;
     if (in_transaction)
         session_pin(s, s->pins | PIN_TRANSACTION);
     else if (told_by_flags || (ok->track.len == 0 && (ok->status & STATUS_AUTOCOMMIT) != 0))

@@ -74,6 +74,7 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(lent, "idle connections given to another worker")                              \
     X(restores, "commands that needed session state restored first")                 \
     X(restores_awaited, "commands that were sent only when what restores had been answered") \
+    X(begins_deferred, "BEGIN and SET autocommit = 0 that were left for the next statement") \
     X(retries, "commands sent again after a dead connection took no byte")           \
     X(pins, "times a session was pinned to its connection")                          \
     X(prepares, "statements prepared on servers")                                    \

@@ -162,6 +162,36 @@ static void effects_that_do_not_fit_are_cut(void **state)
     assert_int_equal(untouched, 'x');
 }
 
+static void where_a_transaction_begins_says_its_begin(void **state)
+{
+    static const struct {
+        bool read_only, splits, autocommit;
+        const char *sql;
+        enum role role;
+    } cases[] = {
+        { false, true, true, "select 1", ROLE_PRIMARY },
+        { false, true, true, "/* volvox: replica */ select 1", ROLE_PRIMARY },
+        { true, true, true, "select 1", ROLE_REPLICA },
+        { true, true, true, "insert into t values (1)", ROLE_REPLICA },
+        { true, true, true, "/* volvox: primary */ select 1", ROLE_REPLICA },
+        { true, false, true, "select 1", ROLE_PRIMARY },
+        { true, true, false, "select 1", ROLE_PRIMARY },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct facts facts = { .begins = true,
+                                     .begins_read_only = cases[i].read_only,
+                                     .splits_reads = cases[i].splits,
+                                     .autocommit = cases[i].autocommit };
+        struct statement st = read_sql(cases[i].sql);
+        struct plan plan;
+        struct fault why = FAULT_NONE;
+        assert_true(route(&facts, &st, &plan, &why));
+        assert_int_equal(plan.role, cases[i].role);
+        assert_false(plan.stays);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +199,7 @@ int main(void)
         cmocka_unit_test(a_long_bad_hint_is_cut),
         cmocka_unit_test(a_write_for_a_replica_is_refused_with_its_reason),
         cmocka_unit_test(a_fault_may_have_nobody_to_tell),
+        cmocka_unit_test(where_a_transaction_begins_says_its_begin),
         cmocka_unit_test(setting_nothing_but_autocommit_is_told_apart),
         cmocka_unit_test(what_may_end_the_connection_is_told),
         cmocka_unit_test(every_name_is_a_word),
