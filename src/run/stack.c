@@ -64,9 +64,17 @@ static _Thread_local struct {
 } entry; /* from stack_enter() to stack_main() */
 
 #if SWAPS
+/* The compiler must not conclude from the text below which registers a call leaves alone: after it, others
+ * have used them all. */
+#ifdef __clang__
+#define OPAQUE __attribute__((naked, noinline))
+#else
+#define OPAQUE __attribute__((naked, noinline, noipa))
+#endif
+
 /* Leave what must be preserved and then the stack pointer, which *left remembers; go on where
  * `to` was remembered. */
-__attribute__((naked, noinline)) static void swap(void **left, void *to)
+OPAQUE static void swap(void **left, void *to)
 {
     (void)left, (void)to;         /* in rdi and rsi */
     __asm__ volatile("pushq %rbp\n\t"

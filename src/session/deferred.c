@@ -119,8 +119,7 @@ bool deferred_takes(const struct session *s, const struct command *cmd)
            read_statement(s, cmd) != DEFERRED_NOTHING;
 }
 
-/* ---- the answer --------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static void report_begin(enum deferred d, struct buf *tracks)
 {
@@ -169,8 +168,7 @@ bool deferred_answer(struct task *t, struct session *s, struct command *cmd, str
     return stream_flush(t, &s->client, 0, why);
 }
 
-/* ---- when there is something to do
- * ---------------------------------------------------------------- */
+/* ---- when there is something to do ------------------------------------------------------------ */
 
 void deferred_write(const struct session *s, struct backend *be)
 {
