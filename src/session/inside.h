@@ -23,6 +23,7 @@ struct sessions {
     unsigned n_begun;             /* ... so many logins have begun                         */
     struct list starved;          /* readable, but no stack was free                      */
     atomic_uint count;
+    unsigned peak;                /* of shared->open, since memory was returned           */
     struct timeouts idle_timeouts;
     ev_timer again;               /* tries the starved, and those arriving                */
     ev_timer forget;              /* old accounts                                         */

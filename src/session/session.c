@@ -8,6 +8,7 @@
  */
 #include "session/inside.h"
 
+#include <malloc.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #include "base/mem.h"
 
 enum { LOGINS_PER_TURN = 16 };
+/* After so many clients, half of them gone, memory goes back to the system. */
+enum { CROWD = 1000 };
 /* Until we look whether there are stacks again. */
 static const double retry_s = 0.005;
 
@@ -452,6 +455,7 @@ static void on_client(struct worker *w, struct mail *mail)
     list_push_back(&ss->all, &s->all);
     atomic_fetch_add_explicit(&ss->count, 1, memory_order_relaxed);
     gauge_add(&worker_counters(w)->sessions, 1);
+    ss->peak = MAX(ss->peak, atomic_load_explicit(&ss->shared->open, memory_order_relaxed));
     count(w, clients_accepted);
     list_push_back(&ss->arriving, &s->link);
     admit_arrivals(ss);
@@ -609,11 +613,22 @@ bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why
     return stream_flush(t, &s->client, 0, why);
 }
 
+/* malloc keeps what is free below something that is used: after a crowd, nearly all. */
+static void return_memory(struct sessions *ss)
+{
+    unsigned open = atomic_load_explicit(&ss->shared->open, memory_order_relaxed);
+    if (ss->peak < CROWD || open > ss->peak / 2)
+        return;
+    ss->peak = open;
+    malloc_trim(0);
+}
+
 static void on_forget(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)loop, (void)revents;
     struct sessions *ss = container_of(timer, struct sessions, forget);
     account_store_sweep(&ss->shared->learnt, worker_now_us(ss->worker));
+    return_memory(ss);
 }
 
 void sessions_worker_init(struct worker *w, struct sessions_shared *shared,

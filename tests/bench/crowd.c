@@ -3,13 +3,14 @@
  *
  *     crowd PORT USER PASSWORD SCHEMA SQL CLIENTS AT_ONCE SECONDS
  *
- * Each client connects from one of several loopback addresses, logs in with mysql_native_password, in
- * SCHEMA unless it is empty, sends SQL, in which %u is a random number, and reads the answer.  No more
- * than AT_ONCE are on that way at the same time.
+ * Each client connects from one of several loopback addresses, logs in with mysql_native_password,
+ * in SCHEMA unless it is empty, sends SQL, in which %u is a random number, and reads the answer. No
+ * more than AT_ONCE are on that way at the same time.
  *
- * SECONDS > 0: each then quits and closes, as drivers do, and comes again, until the time is over.  0: each
- * does so once and stays, idle.  When all have been served or refused, figures are printed as a line of
- * JSON; those who stay leave when stdin ends, which is a second line: how many were still connected.
+ * SECONDS > 0: each then quits and closes, as drivers do, and comes again, until the time is over.
+ * 0: each does so once and stays, idle.  When all have been served or refused, figures are printed
+ * as a line of JSON; those who stay leave when stdin ends, which is a second line: how many were
+ * still connected.
  *
  *     GREETING ──► WELCOME ──► ANSWER ──► (STAYING ──►) GONE, or AWAY and GREETING again
  *         └───────────┴───────────┴── refused with 1040, or broken ──┘
@@ -35,12 +36,17 @@
 enum { PACKET_OK = 0x00, PACKET_END = 0xfe, PACKET_ERR = 0xff, COM_QUIT = 1, COM_QUERY = 3 };
 enum { HEADER_BYTES = 4, SCRAMBLE_BYTES = 20, ROOM_BYTES = 1024, UTF8MB4 = 45, TOO_MANY = 1040 };
 enum { ADDRESSES = 16, MOST_CLIENTS = 1000000, MOST_IN_A_TURN = 64 };
-/* When nobody got an answer for so long, nobody will: longer than the kernel pauses between attempts. */
+/* When nobody got an answer for so long, nobody will: longer than the kernel pauses between
+ * attempts. */
 enum { PATIENCE_MS = 35000 };
 
-/* LONG_PASSWORD, LONG_FLAG, CONNECT_WITH_DB, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, PLUGIN_AUTH,
- * DEPRECATE_EOF */
-enum { CAP_SCHEMA = 0x8, CAPS = 0x1 | 0x4 | 0x200 | 0x2000 | 0x8000 | 1 << 19 | 1 << 24 };
+/* As wire.py's clients have it, so that Volvox can serve both with the same server connections:
+ * LONG_PASSWORD, LONG_FLAG, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION; MULTI_STATEMENTS,
+ * MULTI_RESULTS, PS_MULTI_RESULTS, PLUGIN_AUTH, SESSION_TRACK, DEPRECATE_EOF. */
+enum {
+    CAP_SCHEMA = 0x8,
+    CAPS = 0xa205 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 23 | 1 << 24
+};
 
 enum place { AWAY, GREETING, WELCOME, ANSWER, STAYING, GONE };
 
@@ -48,9 +54,9 @@ struct client {
     int fd;
     enum place place;
     uint64_t came_us;
-    unsigned n_packets;           /* of the answer so far                                    */
-    unsigned n_room;              /* bytes in ...                                            */
-    uint8_t room[ROOM_BYTES];     /* ... what has come and is not a whole packet             */
+    unsigned n_packets;       /* of the answer so far                                    */
+    unsigned n_room;          /* bytes in ...                                            */
+    uint8_t room[ROOM_BYTES]; /* ... what has come and is not a whole packet             */
 };
 
 struct crowd {
@@ -61,7 +67,7 @@ struct crowd {
     uint8_t hashed[SHA_DIGEST_LENGTH], hashed_twice[SHA_DIGEST_LENGTH];
     bool comes_again;
     uint64_t end_us;
-    uint32_t *taken_us;           /* from connect to the answer's end                        */
+    uint32_t *taken_us; /* from connect to the answer's end                        */
     size_t n_taken, max_taken;
     uint64_t n_served, n_refused, n_broken;
     int epoll;
@@ -105,11 +111,11 @@ static void come(struct crowd *w, struct client *c)
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     c->came_us = now_us();
     c->n_room = c->n_packets = 0;
-    if (c->fd < 0 ||
-        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 ||
+    if (c->fd < 0 || setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 ||
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
         bind(c->fd, (struct sockaddr *)&from, sizeof from) != 0 ||
-        (connect(c->fd, (struct sockaddr *)&w->where, sizeof w->where) != 0 && errno != EINPROGRESS))
+        (connect(c->fd, (struct sockaddr *)&w->where, sizeof w->where) != 0 &&
+         errno != EINPROGRESS))
         err(1, "connect");
     if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, c->fd, &wanted) != 0)
         err(1, "epoll_ctl");
@@ -193,7 +199,8 @@ static bool ask(const struct crowd *w, const struct client *c)
 
 /* ---- what it hears ------------------------------------------------------------------------ */
 
-/* The scramble comes in two parts: behind the version and the thread id, and behind 19 bytes more. */
+/* The scramble comes in two parts: behind the version and the thread id, and behind 19 bytes more.
+ */
 static bool find_scramble(const uint8_t *p, size_t n, uint8_t *scramble)
 {
     const uint8_t *end = memchr(p, '\0', n);
@@ -220,7 +227,8 @@ static void failed(struct crowd *w, struct client *c, const uint8_t *p, size_t n
     unsigned code = n >= 3 ? p[1] | (unsigned)p[2] << 8 : 0;
     if (code != TOO_MANY) {
         char how[200];
-        snprintf(how, sizeof how, "error %u %.*s", code, n > 3 ? (int)n - 3 : 0, (const char *)p + 3);
+        snprintf(how, sizeof how, "error %u %.*s", code, n > 3 ? (int)n - 3 : 0,
+                 (const char *)p + 3);
         broke(w, c, how);
         return;
     }
@@ -348,11 +356,12 @@ static void report(struct crowd *w, uint64_t began_us)
     double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                  (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
     qsort(w->taken_us, w->n_taken, sizeof *w->taken_us, shorter);
-    printf("{\"served\": %lu, \"refused\": %lu, \"broken\": %lu, \"seconds\": %.3f, \"p50_us\": %u, "
-           "\"p99_us\": %u, \"max_us\": %u, \"cpu_seconds\": %.3f}\n",
-           (unsigned long)w->n_served, (unsigned long)w->n_refused, (unsigned long)w->n_broken,
-           (double)(now_us() - began_us) / 1e6, quantile(w, 0.5), quantile(w, 0.99), quantile(w, 1),
-           cpu);
+    printf(
+        "{\"served\": %lu, \"refused\": %lu, \"broken\": %lu, \"seconds\": %.3f, \"p50_us\": %u, "
+        "\"p99_us\": %u, \"max_us\": %u, \"cpu_seconds\": %.3f}\n",
+        (unsigned long)w->n_served, (unsigned long)w->n_refused, (unsigned long)w->n_broken,
+        (double)(now_us() - began_us) / 1e6, quantile(w, 0.5), quantile(w, 0.99), quantile(w, 1),
+        cpu);
     fflush(stdout);
 }
 
@@ -388,7 +397,9 @@ int main(int argc, char **argv)
     struct crowd w = { .where = { .sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)number(argv[1], 1, UINT16_MAX)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
-                       .user = argv[2], .schema = argv[4], .sql = argv[5],
+                       .user = argv[2],
+                       .schema = argv[4],
+                       .sql = argv[5],
                        .n_clients = number(argv[6], 1, MOST_CLIENTS),
                        .at_once = number(argv[7], 1, MOST_CLIENTS),
                        .comes_again = seconds > 0 };
