@@ -94,12 +94,13 @@ static void learn_variable(struct session *s, const struct command *cmd, struct 
 }
 
 /* TRXSTATE: "T_R_WsS_"; the first character is the kind of transaction, the last one L under
- * LOCK TABLES.  (After a DROP of a temporary table MySQL 9.7 says that these are no longer in force, and they are.) */
+ * LOCK TABLES.  (After a DROP of a temporary table MySQL 9.7 says that there is neither, and there is.  Its flags are right.) */
 static void learn_transaction_state(struct session *s, const struct command *cmd, struct bytes v)
 {
-    bool keeps_locks = !s->mode.is_mariadb && cmd->st.verb == VERB_DDL && (cmd->st.effects & EFFECT_MULTI) == 0;
-    uint32_t pins = s->pins & ~(PIN_TRANSACTION | (keeps_locks ? 0 : PIN_TABLE_LOCK));
-    if (v.len > 0 && v.data[0] != '_')
+    bool may_be_wrong = !s->mode.is_mariadb && cmd->st.verb == VERB_DDL && (cmd->st.effects & EFFECT_MULTI) == 0;
+    bool goes_on = may_be_wrong && (s->status & STATUS_IN_TRANS) != 0;
+    uint32_t pins = s->pins & ~(PIN_TRANSACTION | (may_be_wrong ? 0 : PIN_TABLE_LOCK));
+    if (goes_on || (v.len > 0 && v.data[0] != '_'))
         pins |= PIN_TRANSACTION;
     if (v.len > 7 && v.data[7] == 'L')
         pins |= PIN_TABLE_LOCK;

@@ -174,3 +174,23 @@ def test_table_locks_stay_the_sessions_when_it_drops_a_temporary_table(place, st
             visit(volvox, "insert into kept_locked values (3)")
     finally:
         place.primary.query("drop table shop.kept_locked")
+
+
+def test_a_transaction_stays_the_sessions_when_it_drops_a_temporary_table(place, start_volvox):
+    """MySQL reports that it is over; its flags say that it is not."""
+    volvox = start_volvox(settings_for(place.cluster, server_limit=2, workers=1))
+    wait_until(lambda: knows_its_servers(volvox), 30, "Volvox knows the primary")
+    place.primary.query("create table shop.kept_open (a int)")
+    try:
+        with Client(volvox.port, db="shop") as c:
+            c.query("set autocommit = 0")
+            c.query("create temporary table dropped (a int)")
+            c.query("select * from kept_open")
+            c.query("drop temporary table dropped")
+        # nobody is left who could hold it
+        with Client(place.primary.port, db="shop") as other:
+            other.query("set lock_wait_timeout = 3")
+            other.query("alter table kept_open comment 'x'")
+    finally:
+        volvox.stop()
+        place.primary.query("drop table shop.kept_open")
