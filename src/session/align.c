@@ -244,8 +244,10 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     bool multi_matters = (cmd->st.effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
     bool asks_counts = counts_are_asked(s, cmd);
     bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
+    /* (what clears them would take the place of what counts are about) */
+    uint32_t has_its_own = asks_diagnostics ? PIN_DIAGNOSTICS | PIN_EXPIRED : PIN_PASSING;
     bool about_before = (plan->role == ROLE_SAME || asks_diagnostics || tells_of_before(be, cmd)) &&
-                        (s->pins & (PIN_DIAGNOSTICS | PIN_EXPIRED)) == 0 && !asks_counts;
+                        (s->pins & has_its_own) == 0 && !asks_counts;
     bool asks_told = asks_diagnostics && diagnostics_were_told(s);
     if (be->sandbox == SANDBOX_IN)
         return true;
