@@ -6,20 +6,10 @@
 #include "base/arena.h"
 
 #include "base/mem.h"
+#include "base/sanitizers.h"
 
 #include <stdalign.h>
 #include <stdarg.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define EACH_PIECE_ALONE 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EACH_PIECE_ALONE 1
-#endif
-#endif
-#ifndef EACH_PIECE_ALONE
-#define EACH_PIECE_ALONE 0
-#endif
 
 struct arena_block {
     struct arena_block *older;
@@ -66,7 +56,7 @@ void *arena_alloc(struct arena *a, size_t size)
     must(size <= PTRDIFF_MAX / 2);
     size_t rounded = MAX((size + ALIGN - 1) & ~(size_t)(ALIGN - 1), ALIGN);
     a->used_bytes += rounded;
-    if (EACH_PIECE_ALONE)
+    if (HAS_ASAN)                 /* each piece alone, so that it sees what lies beyond */
         return push_block(a, size, false)->data;
     if (rounded <= (size_t)(a->end - a->at)) {
         void *piece = a->at;

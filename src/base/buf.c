@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include "base/mem.h"
+#include "base/sanitizers.h"
 
 #include <stdatomic.h>
 
@@ -10,15 +11,7 @@ enum {
 };
 
 /* Sanitizers see what is used after it was freed only if it is freed. */
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||             \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { SPARES_MOST = 0 };
-#else
-enum { SPARES_MOST = 64 };
-#endif
+enum { SPARES_MOST = HAS_ASAN || HAS_TSAN ? 0 : 64 };
 
 /* Blocks of the smallest size that this thread has given up: a session that goes from idle to busy
  * and back takes and leaves up to four with each command.  They stay in the total. */

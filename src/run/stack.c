@@ -13,24 +13,17 @@
 
 #include "run/inside.h"
 
+#include "base/sanitizers.h"
+
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#if HAS_ASAN
 #include <sanitizer/common_interface_defs.h>
-#define HAS_ASAN 1
-#else
-#define HAS_ASAN 0
 #endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if HAS_TSAN
 #include <sanitizer/tsan_interface.h>
-#define HAS_TSAN 1
-#else
-#define HAS_TSAN 0
 #endif
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>

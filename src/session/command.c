@@ -94,7 +94,7 @@ static bool read_text(struct session *s, struct command *cmd, struct fault *why)
         own_id_put(s, cmd);
     if ((cmd->st.effects & EFFECT_COUNTS) != 0 && counts_can_answer(s, cmd))
         return answer_with(cmd, counts_answer);
-    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && s->more != NULL && s->more->diagnostics != NULL)
+    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && diagnostics_were_taken(s))
         return answer_with(cmd, diagnostics_answer);
     if ((cmd->st.verb == VERB_BEGIN || cmd->st.only_autocommit) && deferred_takes(s, cmd))
         return answer_with(cmd, deferred_answer);

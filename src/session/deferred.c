@@ -107,8 +107,7 @@ static bool is_ordinary(const struct session *s)
 {
     const uint32_t harmless = PIN_USER_VAR | PIN_USER_VAR_HELD | PIN_TEMP_TABLE | PIN_NAMED_LOCK |
                               PIN_TEXT_PREPARE | PIN_ROLE;
-    bool has_diagnostics = s->more != NULL && s->more->diagnostics != NULL;
-    return (s->pins & ~harmless) == 0 && !has_diagnostics && s->knows_status &&
+    return (s->pins & ~harmless) == 0 && !diagnostics_were_taken(s) && s->knows_status &&
            !s->mode.quotes_unknown && s->mode.charset != LEXER_UNKNOWN;
 }
 

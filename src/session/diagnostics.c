@@ -155,6 +155,11 @@ uint16_t diagnostics_count(const struct session *s)
                                        : more->n_warnings;
 }
 
+bool diagnostics_were_taken(const struct session *s)
+{
+    return s->more != NULL && s->more->diagnostics != NULL;
+}
+
 bool diagnostics_were_told(const struct session *s)
 {
     return s->more != NULL && s->more->told != NULL;
@@ -176,7 +181,7 @@ void diagnostics_signal(const struct session *s, struct backend *be)
 bool diagnostics_are_here(const struct session *s, const struct command *cmd, struct fault *why)
 {
     if ((cmd->st.effects & EFFECT_DIAGNOSTICS) == 0 || cmd->code == COM_STMT_PREPARE ||
-        s->more == NULL || s->more->diagnostics == NULL)
+        !diagnostics_were_taken(s))
         return true;
     return fault_set(
         why, BLAME_POLICY, ER_UNKNOWN_ERROR,

@@ -420,6 +420,8 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
 /* Read them out of the leased backend, whose last command was the session's.  False with OURS: there are
  * too many, the backend is sound; else it is lost.  Parks. */
 bool diagnostics_take(struct task *t, struct session *s, struct fault *why);
+/* Have they been? */
+bool diagnostics_were_taken(const struct session *s);
 /* The last statement's only one is this error, of Volvox. */
 void diagnostics_tell(struct session *s, const struct fault *why);
 /* Is there such an error?  Then have the lease's server make it its own. */

@@ -105,7 +105,7 @@ static bool backend_keeps_diagnostics(const struct backend *be, const struct com
 bool keeps_diagnostics(const struct session *s, const struct command *cmd)
 {
     bool has_any = (s->pins & PIN_DIAGNOSTICS) != 0 || diagnostics_were_told(s) ||
-                   (s->more != NULL && s->more->diagnostics != NULL);
+                   diagnostics_were_taken(s);
     if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 || is_no_statement(cmd))
         return true;
     if (!has_any || !cmd->whole)

@@ -94,7 +94,8 @@ static void learn_variable(struct session *s, const struct command *cmd, struct 
 }
 
 /* TRXSTATE: "T_R_WsS_"; the first character is the kind of transaction, the last one L under
- * LOCK TABLES.  (After a DROP of a temporary table MySQL 9.7 says that there is neither, and there is.  Its flags are right.) */
+ * LOCK TABLES.  (After a DROP of a temporary table MySQL 9.7 says that there is neither, and there is.  Its
+ * flags are right.) */
 static void learn_transaction_state(struct session *s, const struct command *cmd, struct bytes v)
 {
     bool may_be_wrong = !s->mode.is_mariadb && cmd->st.verb == VERB_DDL && (cmd->st.effects & EFFECT_MULTI) == 0;
