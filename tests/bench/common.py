@@ -30,10 +30,11 @@ def program():
 
 
 def compiled(name, *libraries):
-    """A C program that stands beside the benchmarks, built when its source is newer."""
+    """A C program that stands beside the benchmarks, built when its source, or a header there, is newer."""
     source = pathlib.Path(__file__).resolve().parent / f"{name}.c"
+    newest = max(p.stat().st_mtime for p in [source, *source.parent.glob("*.h")])
     made = ROOT / "build" / "bench" / name
-    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
+    if not made.exists() or made.stat().st_mtime < newest:
         made.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", made, source, *libraries],
                        check=True)

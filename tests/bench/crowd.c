@@ -15,6 +15,8 @@
  *     GREETING ──► WELCOME ──► ANSWER ──► (STAYING ──►) GONE, or AWAY and GREETING again
  *         └───────────┴───────────┴── refused with 1040, or broken ──┘
  */
+#include "figures.h"
+
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
@@ -28,9 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PACKET_OK = 0x00, PACKET_END = 0xfe, PACKET_ERR = 0xff, COM_QUIT = 1, COM_QUERY = 3 };
@@ -72,13 +72,6 @@ struct crowd {
     uint64_t n_served, n_refused, n_broken;
     int epoll;
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static void *zeroed(size_t n, size_t size)
 {
@@ -338,30 +331,16 @@ static void serve_all(struct crowd *w)
     }
 }
 
-static int shorter(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static uint32_t quantile(const struct crowd *w, double q)
-{
-    return w->n_taken > 0 ? w->taken_us[(size_t)((double)(w->n_taken - 1) * q)] : 0;
-}
-
 static void report(struct crowd *w, uint64_t began_us)
 {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-                 (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-    qsort(w->taken_us, w->n_taken, sizeof *w->taken_us, shorter);
+    double cpu = cpu_seconds();
+    sort_times(w->taken_us, w->n_taken);
     printf(
         "{\"served\": %lu, \"refused\": %lu, \"broken\": %lu, \"seconds\": %.3f, \"p50_us\": %u, "
         "\"p99_us\": %u, \"max_us\": %u, \"cpu_seconds\": %.3f}\n",
         (unsigned long)w->n_served, (unsigned long)w->n_refused, (unsigned long)w->n_broken,
-        (double)(now_us() - began_us) / 1e6, quantile(w, 0.5), quantile(w, 0.99), quantile(w, 1),
-        cpu);
+        (double)(now_us() - began_us) / 1e6, quantile(w->taken_us, w->n_taken, 0.5),
+        quantile(w->taken_us, w->n_taken, 0.99), quantile(w->taken_us, w->n_taken, 1), cpu);
     fflush(stdout);
 }
 

@@ -13,15 +13,15 @@
  *
  * All pauses take the same time, so who began to think first is the first to have thought.
  */
+#include "figures.h"
+
 #include <err.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum { PACKET_OK = 0x00, PACKET_END = 0xfe, PACKET_ERR = 0xff, COM_QUERY = 3 };
 /* A packet's length and number, and the first byte of what is in it; none we get is empty. */
@@ -57,13 +57,6 @@ struct load {
     size_t n_taken, max_taken;
     uint64_t n_statements, n_errors; /* from the first to the last                  */
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static void *zeroed(size_t n, size_t size)
 {
@@ -225,27 +218,14 @@ static void take_clients(struct load *l, int epoll)
     free(fds);
 }
 
-static int shorter(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static uint32_t quantile(const struct load *l, double q)
-{
-    return l->n_taken > 0 ? l->taken_us[(size_t)((double)(l->n_taken - 1) * q)] : 0;
-}
-
 static void report(struct load *l, double seconds)
 {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-                 (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-    qsort(l->taken_us, l->n_taken, sizeof *l->taken_us, shorter);
+    double cpu = cpu_seconds();
+    sort_times(l->taken_us, l->n_taken);
     printf("{\"per_second\": %.1f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u, "
            "\"statements\": %lu, \"errors\": %lu, \"cpu_seconds\": %.3f}\n",
-           (double)l->n_taken / seconds, quantile(l, 0.5), quantile(l, 0.99), quantile(l, 1),
+           (double)l->n_taken / seconds, quantile(l->taken_us, l->n_taken, 0.5),
+           quantile(l->taken_us, l->n_taken, 0.99), quantile(l->taken_us, l->n_taken, 1),
            (unsigned long)l->n_statements, (unsigned long)l->n_errors, cpu);
 }
 
