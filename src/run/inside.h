@@ -104,7 +104,10 @@ struct mailbox {
 
 struct worker {
     struct ev_loop *loop;
-    uint64_t now_us;
+    uint64_t now_us;          /* when this turn of the loop began */
+    uint64_t before_us;       /* ... the turn before it ... */
+    uint64_t asleep_us;       /* ... and when that one was over, if turn_over is set */
+    void (*turn_over)(struct worker *w);
     int index;
     struct tasks tasks;
     void *parts[WORKER_PARTS];

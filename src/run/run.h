@@ -183,6 +183,13 @@ struct ev_loop *worker_loop(struct worker *w);
  * microseconds.  Not ev_now(), which follows the wall clock. */
 double worker_now(struct worker *w);
 uint64_t worker_now_us(struct worker *w);
+/* Call fn(w) at the end of each turn of the loop, when its tasks have run and before it sleeps; NULL: no
+ * longer. */
+void worker_on_turn_over(struct worker *w, void (*fn)(struct worker *w));
+/* Something that began at `since_us` (of clock_us()) and was found done in this turn of the loop took so
+ * long at least: time in which the worker did other things, and did not look, is left out.  (Known only
+ * while there is something to call at the end of turns; else some of that time may be in it.) */
+uint64_t worker_took_us(const struct worker *w, uint64_t since_us);
 void worker_set_part(struct worker *w, enum worker_part part, void *thing);
 void *worker_part(const struct worker *w, enum worker_part part);
 

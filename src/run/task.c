@@ -296,6 +296,11 @@ static void on_drain(struct ev_loop *loop, ev_prepare *prepare, int revents)
         ev_idle_stop(loop, &ts->hurry);
     else
         ev_idle_start(loop, &ts->hurry);
+    struct worker *w = container_of(ts, struct worker, tasks);
+    if (w->turn_over != NULL) {
+        w->turn_over(w);
+        w->asleep_us = clock_us();
+    }
 }
 
 static void on_hurry(struct ev_loop *loop, ev_idle *idle, int revents)

@@ -18,6 +18,7 @@ static void on_clock(struct ev_loop *loop, ev_check *check, int revents)
 {
     struct worker *w = check->data;
     (void)loop, (void)revents;
+    w->before_us = w->now_us;
     w->now_us = clock_us();
 }
 
@@ -125,6 +126,18 @@ double worker_now(struct worker *w)
 uint64_t worker_now_us(struct worker *w)
 {
     return w->now_us;
+}
+
+void worker_on_turn_over(struct worker *w, void (*fn)(struct worker *w))
+{
+    w->turn_over = fn;
+}
+
+uint64_t worker_took_us(const struct worker *w, uint64_t since_us)
+{
+    uint64_t not_yet = w->before_us > since_us ? w->before_us - since_us : 0;
+    uint64_t asleep = MAX(MAX(w->asleep_us, since_us), w->before_us);
+    return not_yet + (w->now_us > asleep ? w->now_us - asleep : 0);
 }
 
 void worker_set_part(struct worker *w, enum worker_part part, void *thing)
