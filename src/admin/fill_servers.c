@@ -195,6 +195,7 @@ const struct table_column backends_columns[] = {
     { "variables", COLUMN_INT, "session variables that differ from the server's" },
     { "statements", COLUMN_INT, "statements prepared on it" },
     { "commands", COLUMN_INT, "commands sent over it" },
+    { "pipelined", COLUMN_INT, "statements of other clients that were sent behind its client's" },
     { "compression", COLUMN_TEXT, "`zlib` or `zstd`; NULL: none" },
     { "client_host", COLUMN_TEXT, "the client's address that the server was told; NULL: none" },
     { 0 },
@@ -236,6 +237,7 @@ static void put_backend(struct rows *r, const struct backend_row *b)
     put_int(r, b->n_vars);
     put_int(r, b->n_statements);
     put_u64(r, b->commands);
+    put_int(r, b->followers);
     put_str(r, b->compression);
     put_str(r, b->client_host[0] != '\0' ? b->client_host : NULL);
 }

@@ -119,6 +119,8 @@ enum reads { READS_REPLICAS,            /* plain reads go to replicas           
              READS_PRIMARY };           /* no split                                      */
 enum no_replica { NO_REPLICA_PRIMARY,   /* then reads go to the primary                  */
                   NO_REPLICA_ERROR };   /* then they fail                                */
+enum pipelining { PIPELINING_AUTO,      /* short reads share busy connections            */
+                  PIPELINING_OFF };
 enum auth_source { AUTH_FILE,           /* users are those of this file                  */
                    AUTH_SERVERS };      /* others are the servers' accounts              */
 enum server_role { SERVER_AUTO,         /* the probe's read_only decides                 */
@@ -130,6 +132,7 @@ struct group_config {                   /* [group NAME] */
     enum reads reads;
     enum no_replica no_replica;
     unsigned max_lag_ms;                /* 0: any lag will do                            */
+    enum pipelining pipelining;
     enum auth_source auth;
     enum tls_want tls;                  /* for servers that say nothing else             */
     struct tls_files tls_files;

@@ -13,6 +13,7 @@ static const char *const reads_words[] = { "replicas", "all", "primary", NULL };
 static const char *const no_replica_words[] = { "primary", "error", NULL };
 static const char *const access_words[] = { "read", "full", NULL };
 static const char *const auth_words[] = { "file", "servers", NULL };
+static const char *const pipelining_words[] = { "auto", "off", NULL };
 static const char *const offer_words[] = { "off", "zlib", "zstd", "zlib,zstd", "servers", NULL };
 static const char *const compression_words[] = { "off", "zlib", "zstd", NULL };
 static const char *const proxy_words[] = { "off", "v1", "v2", NULL };
@@ -296,6 +297,10 @@ const struct option options[] = {
     MS("group", "max_lag", IN_GROUP(max_lag_ms), "10s", 0, 24 * HOUR, true,
        "A replica that is further behind gets no reads until it is below 80 % of this; 0: any lag "
        "will do. A replica whose replication is broken counts as infinitely far behind."),
+    WORD("group", "pipelining", IN_GROUP(pipelining), "auto", pipelining_words,
+         "auto: once all connections to a server are busy and no more may be made, plain reads outside of "
+         "transactions whose digest is known to be short are sent behind others of their kind, instead of "
+         "waiting for an idle connection. off: each has a connection to itself while it runs."),
     WORD("group", "auth", IN_GROUP(auth), "file", auth_words,
          "file: clients must be users of this file. servers: clients that are not in this file, or "
          "without a password there, are checked against the accounts of the group's servers, as whose "

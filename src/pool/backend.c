@@ -32,6 +32,7 @@ static void account(struct backend *be, enum backend_place place, int n)
 void backend_move(struct backend *be, enum backend_place to)
 {
     must(legal_step[be->place][to]);
+    must(be->n_followers == 0);
     account(be, be->place, -1);
     list_leave(&be->link);
     be->place = to;
@@ -105,6 +106,7 @@ static void dispose(struct backend *be)
 {
     count(be->pool->pools->worker, backends_closed);
     list_leave(&be->all);
+    list_leave(&be->unsent);
     backend_statements_forget(be);
     state_drop(be->state);
     tracking_drop(be->usual);

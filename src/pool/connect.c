@@ -478,6 +478,7 @@ struct backend *backend_open(struct task *t, struct pool *p, const struct lease_
     be->server = server_take(p->server);
     be->collation = terms->collation;
     list_init(&be->statements_used);
+    list_init(&be->followers);
     p->n_held++;
     list_push_back(&p->pools->all, &be->all);
     atomic_fetch_add_explicit(&be->server->connects, 1, memory_order_relaxed);

@@ -47,6 +47,8 @@ struct pool {
     struct ends *client;          /* of the client it was made for; NULL: for all         */
     bool retired;                 /* its server or account is gone: nothing goes back      */
     struct list idle;             /* most recently used first                             */
+    struct list leaders;          /* connections that may be followed: pipeline.c          */
+    uint64_t unpiped_until_us;    /* ... but not before                                   */
     unsigned n_idle, n_held;      /* idle / leased, opening or being reset                 */
     unsigned n_taking;            /* tasks inside pool_take()                             */
     uint16_t collation;           /* of the last login, for connections kept in reserve    */
@@ -66,6 +68,9 @@ struct pools {
     struct list all;              /* of backend.all: every backend of this worker         */
     uint64_t last_ticket;
     ev_timer sweep;
+    struct list unsent;           /* of backend.unsent: to be sent at the end of this turn  */
+    ev_timer tick;                /* while connections are scarce                           */
+    unsigned quiet_ticks;         /* since nobody found one                               */
     bool draining;
 };
 
@@ -138,6 +143,36 @@ void welcome_note(struct pools *ps, const struct server *server, struct tracking
                   struct bytes at_login);
 void welcomes_release(struct pools *ps);
 
+/* ---- pipeline.c ---- */
+
+enum follower_place { FOLLOWER_NONE,  /* it has not been written anywhere                      */
+                      FOLLOWER_WAITS, FOLLOWER_HAS_TURN, FOLLOWER_LOST };
+
+/* A statement that was written behind others; lives on the stack of its task. */
+struct follower {
+    struct list link;             /* in be->followers while it waits                       */
+    struct task *task;
+    struct backend *be;
+    enum follower_place place;
+};
+/* Somebody finds neither an idle connection nor the right to open one. */
+void pipeline_scarce(struct pools *ps);
+/* Write it behind those of `be`, which leads; false if it can't be. */
+bool pipeline_board(struct backend *be, struct follower *f, struct follow *follow);
+/* Find a connection of the pool to follow, and wait for our turn: the backend, LEASED.  NULL: there is
+ * none, or (follow->was_lost) it was lost.  Parks. */
+struct backend *pipeline_follow(struct task *t, struct pool *p, const struct lease_terms *terms);
+/* The waiting is over. */
+struct backend *pipeline_outcome(const struct follower *f, struct follow *follow);
+/* Who waits was cancelled: forgives, for what was written is answered; unless the worker ends. */
+bool pipeline_must_leave(struct task *t, struct follower *f);
+/* Its lease is put back: true if somebody follows, who has it now. */
+bool pipeline_put(struct backend *be, enum put how);
+/* What is written behind the holder's statement is not to run here. */
+void pipeline_break_up(struct backend *be, const char *why);
+void pipeline_worker_init(struct pools *ps);
+void pipeline_worker_release(struct pools *ps);
+
 /* ---- lend.c ---- */
 
 /* Who waits for a connection to a server; lives on the waiting task's stack, linked in
@@ -152,8 +187,13 @@ struct want {
     bool may_open;                /* ... or the right to open one (server.open is raised) */
     bool answered;                /* set under the mutex when it left the queue            */
     uint8_t passed;               /* how often others behind were served before it         */
+    struct follow *follow;        /* it may follow others ...                             */
+    struct follower follower;     /* ... and does                                         */
 };
-/* Queue, ask other workers, park until answered.  True with w->got or w->may_open. */
+/* Let those of this worker that wait for the server follow `be`, which leads, as far as they may. */
+void want_board(struct backend *be);
+/* Queue, ask other workers, park until answered.  True with w->got, w->may_open, or w->follower at the
+ * end of its way. */
 bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, struct fault *why);
 /* Give this fit, unleased backend (place OPENING) to a want of its server, the oldest or one soon behind
  * it.  False if nobody waits: the caller keeps it. */

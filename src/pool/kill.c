@@ -100,6 +100,7 @@ void backend_interrupt(struct backend *be)
     must(be->place == BACKEND_LEASED);
     if (be->state == NULL)
         return;
+    pipeline_break_up(be, "the statement before them is interrupted");
     struct killing *k = killing_new(be);
     if (task_start(be->pool->pools->worker, "interrupt", interrupt_there, k))
         be->interrupted = true; /* perhaps not for the first time: it may run another command now */

@@ -198,6 +198,35 @@ static void on_give(struct worker *w, struct mail *mail)
     mem_free(g);
 }
 
+/* Under the mutex. */
+static bool may_board(const struct want *w, const struct backend *be)
+{
+    return w->follow != NULL && w->pool == be->pool && w->state == be->state;
+}
+
+void want_board(struct backend *be)
+{
+    enum { LOOK_AT = 256 };
+    struct server *server = be->server;
+    unsigned looked = 0;
+    if (atomic_load_explicit(&server->wanted, memory_order_acquire) == 0)
+        return;
+    pthread_mutex_lock(&server->wants_lock);
+    list_for_each_safe(link, &server->wants) {
+        struct want *w = list_entry(link, struct want, link);
+        if (looked++ == LOOK_AT)
+            break;
+        if (!may_board(w, be))
+            continue;
+        if (!pipeline_board(be, &w->follower, w->follow))
+            break;
+        list_leave(&w->link);
+        w->answered = true;
+        atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&server->wants_lock);
+}
+
 static void enqueue(struct server *server, struct want *w)
 {
     pthread_mutex_lock(&server->wants_lock);
@@ -225,13 +254,14 @@ bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, 
     w->worker = task_worker(t);
     w->task = t;
     w->pool = p;
+    w->follower.task = w->task;
     enqueue(server, w);
     /* A place that came free before we were in the queue went to nobody. */
     if (server_may_open(server))
         lend_slot(server, w->worker);
     pool_ask_holders(p->pools, server);
     ask_others(p);
-    while (w->got == NULL && !w->may_open) {
+    while (w->got == NULL && !w->may_open && w->follower.place <= FOLLOWER_WAITS) {
         enum woke woke = task_park(t, deadline);
         if (woke == WOKE_READY)
             continue;
@@ -245,6 +275,8 @@ bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, 
         }
         /* Answered: what we were given is on its way, wait for it without a deadline. */
         cancelled |= woke == WOKE_CANCELLED;
+        if (w->follower.place == FOLLOWER_WAITS)
+            pipeline_must_leave(t, &w->follower);
         task_forgive(t);
         deadline = 0;
     }

@@ -54,6 +54,7 @@ static struct pool *find_or_make(struct pools *ps, const struct lease_terms *ter
         p->retired = p->account->is_relayed;
         memcpy(p->key, key, sizeof key);
         list_init(&p->idle);
+        list_init(&p->leaders);
         map_put(&ps->by_key, bytes_of(p->key, sizeof p->key), p);
     }
     return p;
@@ -270,24 +271,43 @@ static bool make_place(struct pool *p)
     return server_may_open(p->server);
 }
 
-static struct backend *take(struct task *t, struct pool *p, const struct lease_terms *terms,
-                            double deadline, struct fault *why)
+static struct backend *wait_in_queue(struct task *t, struct pool *p, const struct lease_terms *terms,
+                                     struct follow *follow, double deadline, struct fault *why)
 {
-    struct backend *be = take_idle(p, terms);
-    if (be != NULL)
-        return be;
-    if (make_place(p))
-        return open_for_lease(t, p, terms, deadline, why);
-    struct worker *w = task_worker(t);
-    struct want want = { .state = terms->state };
-    count(w, leases_waited);
+    struct want want = { .state = terms->state, .follow = follow };
+    count(task_worker(t), leases_waited);
     if (!want_wait(t, p, &want, deadline, why)) {
-        count(w, leases_timed_out);
+        count(task_worker(t), leases_timed_out);
         return NULL;
     }
     if (want.got != NULL)
         return want.got;
-    return open_for_lease(t, p, terms, deadline, why);
+    if (want.may_open)
+        return open_for_lease(t, p, terms, deadline, why);
+    return pipeline_outcome(&want.follower, follow);
+}
+
+static struct backend *take(struct task *t, struct pool *p, const struct lease_terms *terms,
+                            double deadline, struct fault *why)
+{
+    struct follow *follow = terms->follow;
+    for (;;) {
+        struct backend *be = take_idle(p, terms);
+        if (be != NULL)
+            return be;
+        if (make_place(p))
+            return open_for_lease(t, p, terms, deadline, why);
+        pipeline_scarce(p->pools);
+        if (follow != NULL && !follow->may(follow))
+            follow = NULL;
+        if (follow != NULL)
+            be = pipeline_follow(t, p, terms);
+        if (be == NULL && (follow == NULL || !follow->was_lost))
+            be = wait_in_queue(t, p, terms, follow, deadline, why);
+        if (be != NULL || follow == NULL || !follow->was_lost)
+            return be;
+        follow = NULL;            /* once more, for one to itself */
+    }
 }
 
 struct backend *pool_take_from(struct task *t, struct pool *p, const struct lease_terms *terms,
@@ -296,7 +316,9 @@ struct backend *pool_take_from(struct task *t, struct pool *p, const struct leas
     p->n_taking++;
     struct backend *be = take(t, p, terms, deadline, why);
     p->n_taking--;
-    return be != NULL ? lease(be) : NULL;
+    if (be == NULL || be->place == BACKEND_LEASED)
+        return be;                /* (our turn in a line) */
+    return lease(be);
 }
 
 static struct backend *open_extra(struct task *t, struct pool *p, const struct lease_terms *terms,
@@ -572,6 +594,7 @@ void pools_worker_init(struct worker *w, struct worker *const *workers, unsigned
     lend_worker_init(w);
     ev_timer_init(&ps->sweep, on_sweep, 1., 1.);
     ev_timer_start(worker_loop(w), &ps->sweep);
+    pipeline_worker_init(ps);
 }
 
 void pools_worker_drain(struct worker *w)
@@ -585,6 +608,7 @@ void pools_worker_release(struct worker *w)
 {
     struct pools *ps = worker_pools(w);
     ev_timer_stop(worker_loop(w), &ps->sweep);
+    pipeline_worker_release(ps);
     uint32_t at = 0;
     for (struct pool *p; (p = map_next(&ps->by_key, &at)) != NULL; at = 0) {
         must(p->n_idle == 0);

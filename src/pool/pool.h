@@ -148,6 +148,36 @@ struct backend_stmt {
     bool is_for_cursors;
 };
 
+/* ---- pipeline.c: short reads of several sessions on one busy connection ---------------- */
+
+struct backend;
+
+/* How a statement may be written onto a connection that is busy with others of its kind, instead of
+ * waiting for an idle one: a plain read outside of transactions that is known to be short, and may be run
+ * again.  Answers come in the order of the statements; the session whose turn it is holds the lease. */
+struct follow {
+    /* May it?  Then sets `deepest`.  Asked when connections are scarce. */
+    bool (*may)(struct follow *f);
+    /* Append the statement to be->stream.out, if it needs nothing else there.  Never parks; called
+     * from other tasks, too, while its own is parked in pool_take(). */
+    bool (*board)(void *arg, struct backend *be);
+    void *arg;
+    unsigned deepest;             /* at most so many before it                             */
+    bool is_sent;                 /* out: the statement is; its answer is what comes next  */
+    bool was_lost;                /* out: it was, and its answer will never come           */
+};
+
+/* The holder's statement is of that kind and has been sent: others may follow it, until the lease is put
+ * back.  Does nothing while connections can still be made. */
+void backend_lead(struct backend *be);
+/* Were connections scarce on this worker lately?  Else nobody leads or follows. */
+bool pool_is_scarce(const struct worker *w);
+/* Do any?  Then the holder must not write, nor keep the connection. */
+bool backend_is_followed(const struct backend *be);
+/* The holder, whose answer has been read, needs the connection for more than that: those who follow are
+ * sent away, to run elsewhere, and their answers thrown away.  Parks.  False as for backend_ask(). */
+bool backend_recall(struct task *t, struct backend *be, double deadline, struct fault *why);
+
 /* ---- backends --------------------------------------------------------------------- */
 
 /* What a lease must fit besides the session's state. */
@@ -160,6 +190,7 @@ struct lease_terms {
     const struct ends *client;        /* to be told to the server; NULL: it does not ask   */
     bool sure;                        /* look at the socket before giving an idle one: the command
                                          can't be sent twice                               */
+    struct follow *follow;            /* NULL: it needs a connection for itself            */
 };
 
 enum backend_place {
@@ -180,7 +211,7 @@ enum owed { OWED_SET, OWED_SCHEMA, OWED_OPTION, OWED_CLEAR, OWED_SIGNAL, OWED_BE
 struct pool;
 struct backend {
     struct stream stream;
-    struct list link;             /* pool->idle while IDLE                                */
+    struct list link;             /* pool->idle while IDLE; pool->leaders while it leads   */
     enum backend_place place;
     struct pool *pool;            /* of the worker that owns it now                       */
     struct server *server;        /* counted                                              */
@@ -221,6 +252,14 @@ struct backend {
     void (*wanted)(struct backend *be); /* see backend_offer()                            */
     struct map statements;        /* stmt_text pointer -> backend_stmt                    */
     struct list statements_used;
+    /* pipeline.c */
+    struct list unsent;           /* in pools->unsent                                      */
+    struct list followers;        /* those whose answers come next, in that order          */
+    uint16_t n_followers;
+    uint16_t n_stale;             /* answers to come that nobody waits for                 */
+    uint16_t n_turns, turns_seen; /* of this lease; as the last tick saw it                */
+    uint8_t still_ticks;
+    bool leads;
 };
 
 /* Lease a backend, waiting in the queue until `deadline` (loop time) if none is free.  The caller
@@ -366,6 +405,7 @@ void pools_topology(struct worker *w, const struct topology *now);
 /* ---- for operators (report.c) ---------------------------------------------------------- */
 
 struct backend_row {
+    unsigned followers;           /* statements that were written behind the holder's      */
     char server[65], user[81];
     unsigned worker;
     const char *place;            /* "idle", "leased", "opening"                          */

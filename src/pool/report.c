@@ -28,6 +28,7 @@ static void copy_backend(const struct backend *be, struct backend_row *row, uint
         .n_statements = be->statements.count,
         .commands = be->commands,
         .session = be->holder_id,
+        .followers = be->n_followers,
         .compression = stream_compression(&be->stream),
     };
     str_copy(row->server, sizeof row->server, bytes_str(be->server->name));

@@ -83,6 +83,8 @@ void pool_put(struct backend *be, enum put how)
     struct worker *w = be->pool->pools->worker;
     const struct settings *limits = &worker_config(w)->settings;
     must(be->place == BACKEND_LEASED);
+    if (pipeline_put(be, how))
+        return;
     backend_move(be, BACKEND_OPENING);
     watch_idle(w, &be->stream.watch, NULL);
     if (how == PUT_KILL && !be->stream.broken && !be->stream.peer_closed &&
@@ -95,7 +97,7 @@ void pool_put(struct backend *be, enum put how)
         return;
     }
     if (how == PUT_CLOSE || how == PUT_KILL || be->interrupted || be->state_in_doubt ||
-        be->stream.broken || be->stream.peer_closed || be->n_owed > 0 || has_unread(be) ||
+        be->stream.broken || be->stream.peer_closed || be->n_owed > 0 || be->n_stale > 0 || has_unread(be) ||
         !backend_is_fresh(be, limits)) {
         backend_close(be, how == PUT_CLOSE || how == PUT_KILL ? "conversation is over" : "not fresh");
         return;

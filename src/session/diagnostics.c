@@ -35,6 +35,7 @@ void diagnostics_forget(struct session *s)
         return;
     mem_free(s->more->told);
     s->more->told = NULL;
+    s->more->lost_diagnostics = false;
     if (s->more->diagnostics == NULL)
         return;
     state_drop(s->more->diagnostics->asked_in);
@@ -157,7 +158,13 @@ uint16_t diagnostics_count(const struct session *s)
 
 bool diagnostics_were_taken(const struct session *s)
 {
-    return s->more != NULL && s->more->diagnostics != NULL;
+    return s->more != NULL && (s->more->diagnostics != NULL || s->more->lost_diagnostics);
+}
+
+void diagnostics_lost(struct session *s)
+{
+    diagnostics_forget(s);
+    session_more(s)->lost_diagnostics = true;
 }
 
 bool diagnostics_were_told(const struct session *s)
@@ -351,7 +358,7 @@ bool diagnostics_answer(struct task *t, struct session *s, struct command *cmd, 
     const struct diagnostics *d = s->more->diagnostics;
     struct question q;
     uint8_t seq = 1;
-    if (!same_charset(s->state, d->asked_in) || !read_question(command_text(cmd), &s->mode, &q))
+    if (d == NULL || !same_charset(s->state, d->asked_in) || !read_question(command_text(cmd), &s->mode, &q))
         return diagnostics_are_here(s, cmd, why);
     if (!(q.counts ? write_counts(s, d, &q, &seq, why) : write_which(s, d, &q, &seq, why)))
         return false;

@@ -15,6 +15,7 @@ struct sessions {
     struct list all;              /* of session.all and of bookmarks                      */
     struct map by_id;             /* session.id -> session                                */
     struct pin_table *pins;
+    struct paces *paces;          /* follow.c                                             */
     struct list gates;            /* paused groups, pause.c                               */
     struct list arriving;         /* wait until fewer are logging in                      */
     unsigned n_logging_in;        /* with a task                                          */
@@ -58,6 +59,7 @@ struct session_more {
     struct tracking *tracking;    /* counted; as the client set session_track_*, NULL: it did not */
     struct untold *untold;        /* see tell.c                                           */
     struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
+    bool lost_diagnostics;        /* it has some, and nobody can say which                 */
     struct fault *told;           /* the error that was Volvox's answer to it: no server knows that */
     struct holdings *holdings;    /* see holdings.c                                       */
     uint16_t n_warnings;          /* of its last statement, on MySQL                      */
@@ -138,6 +140,11 @@ struct outcome {
     bool answered;                /* the client got bytes of a response                   */
     bool learned;                 /* something in the response changed the session        */
     uint64_t answer_at;           /* where in the client's stream the response begins      */
+    bool may_share;               /* its lease is new and for it alone: see follow.c       */
+    bool is_followed;             /* ... and came with the command sent behind others      */
+    bool was_followed;            /* ... once                                             */
+    bool was_recalled;            /* others have run on its connection since               */
+    bool goes_alone, is_alone;    /* ... to be run again by itself; it is being            */
     bool over;                    /* the response has ended                               */
     bool got_error;               /* ... with the server's ERR                            */
     uint8_t tries;                /* times it was sent again                              */
@@ -179,6 +186,7 @@ struct attempt {
     struct server *avoid[4];
     unsigned n_avoid;
     unsigned n_again;             /* attempts begun before                                  */
+    struct command *may_follow;   /* it may be sent behind others, see follow.c; or NULL     */
 };
 bool obtain(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
             struct attempt *attempt, struct outcome *out);
@@ -196,6 +204,27 @@ const struct group_state *group_state_of(const struct session *s, unsigned index
 void lease_hold(struct session *s, struct backend *be);
 /* Let go of the lease. */
 void let_go(struct session *s, enum put how);
+
+/* ---- follow.c: short reads that share a busy connection ---------------------------------- */
+
+struct boarding {
+    struct task *t;
+    struct session *s;
+    struct command *cmd;
+};
+/* The terms of a lease that may come with the command sent behind others. */
+void follow_begin(struct follow *f, struct boarding *b);
+/* The command has been sent: others may follow, if it is one of those. */
+void follow_lead(struct session *s, const struct command *cmd, const struct outcome *out);
+/* The answer has been read, and nothing else has been written.  False: it is to be run again by itself
+ * (out->goes_alone), or the connection is lost.  `before`: the session's state when it was sent.  Parks. */
+bool follow_settle(struct task *t, struct session *s, struct command *cmd, struct outcome *out,
+                   const struct state *before);
+/* Is it?  Then as if nothing had been sent, and the lease is gone. */
+bool follow_alone(struct session *s, struct outcome *out);
+/* A command is over. */
+void pace_note(const struct session *s, const struct command *cmd, const struct outcome *out);
+struct paces *paces_new(void);    /* the caller frees with mem_free() */
 
 /* Make the backend's state ours.  What it writes is sent together with the command when the
  * command only reads; otherwise the server's consent is awaited. */
@@ -429,6 +458,8 @@ bool diagnostics_were_told(const struct session *s);
 void diagnostics_signal(const struct session *s, struct backend *be);
 /* How many MySQL says that the last statement has, where its connection can't be asked. */
 uint16_t diagnostics_count(const struct session *s);
+/* There were some, and nobody can say which. */
+void diagnostics_lost(struct session *s);
 /* What was taken is no longer of the last statement. */
 void diagnostics_forget(struct session *s);
 /* False, with the error that says so, if a command asks about what was taken. */
@@ -474,6 +505,9 @@ void leave_for_others(struct task *t, struct session *s);
 bool stmt_command(struct session *s, struct command *cmd, struct fault *why);
 /* Make the leased backend know the statement, put its id there into the command, types too. */
 bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why);
+/* Is the statement prepared on this backend, so that its execution may be sent as it is?  Puts the id there
+ * into the command, as stmt_ready() does. */
+bool stmt_is_ready(struct task *t, struct session *s, struct backend *be, struct command *cmd);
 /* A PREPARE went well: note it. */
 struct stmt *stmt_prepared(struct session *s, struct command *cmd, const struct prepared *p);
 /* The response to a COM_STMT_* ended with these flags; with an error. */

@@ -123,7 +123,7 @@ void lease_hold(struct session *s, struct backend *be)
 }
 
 static bool lease_from(struct task *t, struct session *s, struct server *server, bool sure,
-                       struct fault *why)
+                       struct follow *follow, struct fault *why)
 {
     struct worker *w = task_worker(t);
     double deadline = worker_now(w) + s->config->settings.queue_timeout_ms / 1000.0;
@@ -135,6 +135,7 @@ static bool lease_from(struct task *t, struct session *s, struct server *server,
         .collation = s->collation,
         .client = session_ends_for(s, server),
         .sure = sure,
+        .follow = follow,
     };
     s->is_waiting = true;
     struct backend *be = pool_take(t, &terms, deadline, why);
@@ -243,17 +244,25 @@ static bool keep_held(struct task *t, struct session *s, const struct command *c
 
 static bool lease_new(struct task *t, struct session *s, const struct command *cmd,
                       const struct plan *plan, const struct topology *topology,
-                      struct attempt *attempt, struct fault *why)
+                      struct attempt *attempt, struct outcome *out)
 {
+    struct fault *why = &out->why;
+    struct boarding boarding = { t, s, attempt->may_follow };
+    struct follow follow;
     /* what can't be sent twice, and a second attempt, must not find a dead connection */
     bool sure = !cmd->st.reads_only || !cmd->whole || cmd->response == RESPONSE_NONE ||
                 attempt->n_again++ > 0;
+    out->may_share = attempt->may_follow != NULL && !out->is_alone && !plan->stays && plan->role != ROLE_SAME;
+    follow_begin(&follow, &boarding);
     for (bool has_failed = false;; has_failed = true) {
         /* the first failure says more than that there is no other server */
         struct server *server = choose(s, topology, plan, attempt, has_failed ? NULL : why);
         if (server == NULL)
             return false;
-        if (lease_from(t, s, server, sure, why))
+        bool done = lease_from(t, s, server, sure, out->may_share ? &follow : NULL, why);
+        out->is_followed = follow.is_sent;
+        out->was_followed |= follow.is_sent || follow.was_lost;
+        if (done)
             return true;
         if (fault_is_about_account(why) && account_renew(s))
             continue;
@@ -278,8 +287,9 @@ bool obtain(struct task *t, struct session *s, const struct command *cmd, const 
     uint64_t began_us = worker_now_us(w);
     struct topology *topology = topology_take(worker_topology(w));
     bool is_first = s->last_ticket == 0;
+    out->is_followed = out->may_share = false;
     bool done = keep_held(t, s, cmd, plan, topology, &out->why) &&
-                (s->lease != NULL || lease_new(t, s, cmd, plan, topology, attempt, &out->why)) &&
+                (s->lease != NULL || lease_new(t, s, cmd, plan, topology, attempt, out)) &&
                 (!is_first || !counts_are_asked(s, cmd) || forget_others(t, s, &out->why));
     if (done)
         count_role(s, topology, out);

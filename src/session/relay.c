@@ -13,6 +13,8 @@
  */
 #include "session/inside.h"
 
+enum { KEPT_BACK = 8 << 10 };
+
 /* ---- the response ------------------------------------------------------------------------- */
 
 static bool put(struct task *t, struct relay *x, struct bytes data)
@@ -244,7 +246,9 @@ static bool client_is_there(struct relay *x)
 static bool wait_for_server(struct task *t, struct relay *x)
 {
     struct stream *in = &x->be->stream, *client = &x->s->client;
-    if (stream_has_unsent(client) && !stream_flush(t, client, stall_deadline(t), &x->out->why))
+    /* (a little of an answer that has to be taken back if it ends with warnings: follow.c) */
+    bool may_take_back = backend_is_followed(x->be) && buf_len(&client->out) < KEPT_BACK;
+    if (!may_take_back && stream_has_unsent(client) && !stream_flush(t, client, stall_deadline(t), &x->out->why))
         return false;
     struct wait wait = { .readable = &in->watch,
                          .readable2 = x->client_is_ahead ? NULL : &client->watch };
@@ -413,7 +417,7 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
     if (is_run)
         s->counts_lost = false;
-    if (asks || wants_id)
+    if (asks || wants_id || out->was_recalled)
         counts_spoiled(s);
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;
@@ -431,7 +435,9 @@ bool relay(struct task *t, struct session *s, struct command *cmd, struct outcom
     be->commands++;
     atomic_fetch_add_explicit(&be->server->commands, 1, memory_order_relaxed);
     learn_effects(s, cmd);
-    bool sent = send_command(t, s, cmd, out);
+    const struct state *before = s->state;
+    bool sent = out->is_followed || send_command(t, s, cmd, out);
+    out->sent |= out->is_followed;
     if (sent && expects_nothing(cmd)) {
         out->over = true;
         return true;
@@ -444,9 +450,11 @@ bool relay(struct task *t, struct session *s, struct command *cmd, struct outcom
         backend_last_words(be, &out->why);
         return false;
     }
+    if (sent)
+        follow_lead(s, cmd, out);
     if (!align_settle(t, s, &out->why))
         return false;
-    if (!relay_response(t, s, cmd, out) ||
+    if (!relay_response(t, s, cmd, out) || !follow_settle(t, s, cmd, out, before) ||
         !stream_flush(t, &s->client, stall_deadline(t), &out->why))
         return false;
     return look_up(t, s, cmd, out);

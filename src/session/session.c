@@ -22,24 +22,28 @@ enum { CROWD = 1000 };
 /* Until we look whether there are stacks again. */
 static const double retry_s = 0.005;
 
+/* The connection becomes what the command needs, and the command what the connection understands. */
+static bool prepare(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
+                    struct outcome *out)
+{
+    if (s->reads_anew)
+        command_read_again(s, cmd);
+    return align(t, s, cmd, plan, &out->why) && command_ready(t, s, cmd, &out->why) &&
+           tracking_begin(t, s, cmd, &out->why);
+}
+
 bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
                struct outcome *out)
 {
-    struct attempt attempt = { .n_avoid = 0 };
+    struct attempt attempt = { .may_follow = cmd };
     do {
         if (!wait_while_paused(t, s, &out->why) || !obtain(t, s, cmd, plan, &attempt, out))
             continue;
-        if (s->reads_anew)
-            command_read_again(s, cmd);
-        if (!align(t, s, cmd, plan, &out->why))
-            continue;
-        if (!command_ready(t, s, cmd, &out->why))
-            continue;
-        if (!tracking_begin(t, s, cmd, &out->why))
+        if (!out->is_followed && !prepare(t, s, cmd, plan, out))
             continue;
         if (relay(t, s, cmd, out))
             return true;
-    } while (try_again(s, cmd, out));
+    } while (follow_alone(s, out) || try_again(s, cmd, out));
     return false;
 }
 
@@ -647,6 +651,7 @@ void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
     list_init(&ss->all);
     list_init(&ss->gates);
     ss->pins = pin_table_new();
+    ss->paces = paces_new();
     account_store_limits(&shared->learnt, worker_config(w)->settings.accounts_remembered,
                          worker_config(w)->settings.accounts_lifetime_s);
     ev_timer_init(&ss->forget, on_forget, 10., 10.);
@@ -667,6 +672,7 @@ void sessions_worker_release(struct worker *w)
     timeouts_release(&ss->idle_timeouts);
     gates_release(ss);
     pin_table_free(ss->pins);
+    mem_free(ss->paces);
     map_release(&ss->by_id);
     mem_free(ss);
     worker_set_part(w, PART_SESSIONS, NULL);

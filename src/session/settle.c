@@ -283,6 +283,7 @@ static void record(const struct session *s, const struct command *cmd, const str
     if (ours && served.error == 0)
         served.error = ER_UNKNOWN_ERROR;
     served_record(session_worker(s), &served);
+    pace_note(s, cmd, out);
     if (server != NULL)
         note_latency(server, served.total_us - MIN(served.wait_us, served.total_us));
     if (ours)

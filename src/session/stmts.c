@@ -377,7 +377,8 @@ static bool prepare_there(struct task *t, struct session *s, struct stmt *st, st
 }
 
 /* The command without attributes, which the server does not know. */
-static bool strip_execute(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+static bool strip_execute(struct task *t, struct session *s, const struct backend *be,
+                          struct command *cmd, struct fault *why)
 {
     struct stmt *st = cmd->stmt;
     struct execute x;
@@ -389,7 +390,7 @@ static bool strip_execute(struct task *t, struct session *s, struct command *cmd
         return fault_set(why, BLAME_POLICY, ER_PACKET_TOO_LARGE,
                          "volvox: query attributes beside long values, and server %s does not know "
                          "attributes",
-                         s->lease->server->name);
+                         be->server->name);
     uint8_t *wire = arena_alloc(task_arena(t), cmd->wire_len);
     size_t len = execute_strip(head, &x, st->params, wire + FRAME_HEADER, why);
     if (len == 0)
@@ -437,22 +438,22 @@ static void remember_types(struct stmt *st, struct bytes payload, const struct e
 
 /* The parameters' types, which a client sends only once: the server remembers them with its
  * statement, which other sessions use as well, so they are sent whenever they differ. */
-static bool bind_types(struct task *t, struct session *s, struct command *cmd,
-                       struct backend_stmt *bs, struct fault *why)
+static bool bind_types(struct task *t, struct session *s, const struct backend *be,
+                       struct command *cmd, struct backend_stmt *bs, struct fault *why)
 {
     struct stmt *st = cmd->stmt;
     struct execute x;
     bool strips =
-        cmd->code == COM_STMT_EXECUTE && (s->caps & ~s->lease->caps & CAP_QUERY_ATTRIBUTES) != 0;
+        cmd->code == COM_STMT_EXECUTE && (s->caps & ~be->caps & CAP_QUERY_ATTRIBUTES) != 0;
     /* what the client sent: after an attempt on another server it may be what that one got */
     cmd->wire = bytes_of(cmd->head - FRAME_HEADER, cmd->wire_len);
     cmd->inserted = 0;
-    if (strips && !strip_execute(t, s, cmd, why))
+    if (strips && !strip_execute(t, s, be, cmd, why))
         return false;
     if (st->params == 0)
         return true;
     struct bytes payload = bytes_skip(cmd->wire, FRAME_HEADER);
-    if (!execute_read(payload, st->params, s->caps & s->lease->caps, &x, why))
+    if (!execute_read(payload, st->params, s->caps & be->caps, &x, why))
         return false;
     if (x.types_sent) {
         remember_types(st, payload, &x);
@@ -478,9 +479,9 @@ static bool needs_unbound(const struct session *s, const struct command *cmd, co
 }
 
 /* MySQL (9.7) does not end the rows of a statement that was first executed for a cursor and now is not. */
-static bool is_for_cursors(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+static bool is_for_cursors(const struct backend *be, const struct command *cmd, const struct backend_stmt *bs)
 {
-    if (s->lease->is_mariadb || !bs->is_for_cursors || cmd->stmt->has_long_data)
+    if (be->is_mariadb || !bs->is_for_cursors || cmd->stmt->has_long_data)
         return false;
     return cmd->code == COM_STMT_SEND_LONG_DATA ? !cmd->stmt->has_cursor
            : cmd->code == COM_STMT_EXECUTE      ? (cmd->head[5] & EXECUTE_CURSOR) == 0
@@ -505,6 +506,14 @@ static bool spoils_counts(const struct session *s, const struct command *cmd)
     return differs;
 }
 
+/* `wire` lies in client.in or in the arena: ours to write to. */
+static void put_id(struct command *cmd, const struct backend_stmt *bs)
+{
+    uint8_t *id = (uint8_t *)cmd->wire.data + FRAME_HEADER + 1;
+    for (int i = 0; i < 4; i++)
+        id[i] = (uint8_t)(bs->id >> 8 * i);
+}
+
 bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct stmt *st = cmd->stmt;
@@ -516,22 +525,31 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         st->text = own;
     }
     struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
-    if (bs != NULL && ((executes && needs_unbound(s, cmd, bs)) || is_for_cursors(s, cmd, bs)))
+    if (bs != NULL && ((executes && needs_unbound(s, cmd, bs)) || is_for_cursors(s->lease, cmd, bs)))
         bs = NULL;
     bool is_new = bs == NULL;
     if (is_new && !prepare_there(t, s, st, &bs, why))
         return false;
     if (is_new && spoils_counts(s, cmd))
         return counts_are_gone(s, why);
-    if (executes && !bind_types(t, s, cmd, bs, why))
+    if (executes && !bind_types(t, s, s->lease, cmd, bs, why))
         return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
     if (executes)
         note_execution(cmd, bs);
     if (cmd->code == COM_STMT_SEND_LONG_DATA)
         set_long_data(s, st, true);
-    /* `wire` lies in client.in or in the arena: ours to write to */
-    uint8_t *id = (uint8_t *)cmd->wire.data + FRAME_HEADER + 1;
-    for (int i = 0; i < 4; i++)
-        id[i] = (uint8_t)(bs->id >> 8 * i);
+    put_id(cmd, bs);
+    return true;
+}
+
+bool stmt_is_ready(struct task *t, struct session *s, struct backend *be, struct command *cmd)
+{
+    struct fault why;
+    struct backend_stmt *bs = backend_stmt_find(be, cmd->stmt->text);
+    if (bs == NULL || would_disturb(s, cmd->stmt) || needs_unbound(s, cmd, bs) ||
+        is_for_cursors(be, cmd, bs) || !bind_types(t, s, be, cmd, bs, &why))
+        return false;
+    note_execution(cmd, bs);
+    put_id(cmd, bs);
     return true;
 }

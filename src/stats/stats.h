@@ -71,6 +71,9 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(leases, "times a session leased a connection to a server")                     \
     X(leases_waited, "leases that had to wait in the queue")                         \
     X(leases_timed_out, "leases given up at the queue's deadline")                   \
+    X(pipelined, "reads written onto a busy connection behind others of their kind") \
+    X(pipelined_again, "of those, sent again elsewhere: the connection was needed, slow or lost") \
+    X(pipelined_alone, "of those, run again by themselves: their answer had warnings or an error") \
     X(lent, "idle connections given to another worker")                              \
     X(restores, "commands that needed session state restored first")                 \
     X(restores_awaited, "commands that were sent only when what restores had been answered") \
