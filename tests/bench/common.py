@@ -41,12 +41,17 @@ def compiled(name, *libraries):
     return str(made)
 
 
-def sysbench(script, port, what, threads=8, seconds=10, ps="auto", **options):
-    """Run and return the totals; more=value becomes --more=value."""
-    argv = ["sysbench", script, f"--threads={threads}", f"--time={seconds}", "--report-interval=0",
+def sysbench_argv(script, port, what, threads=8, seconds=10, ps="auto", **options):
+    """more=value becomes --more=value"""
+    return ["sysbench", script, f"--threads={threads}", f"--time={seconds}", "--report-interval=0",
             f"--tables={TABLES}", f"--table-size={ROWS}", "--mysql-host=127.0.0.1", f"--mysql-port={port}",
             f"--mysql-user={APP[0]}", f"--mysql-password={APP[1]}", "--mysql-db=shop",
             f"--db-ps-mode={ps}", *(f"--{k.replace('_', '-')}={v}" for k, v in options.items()), what]
+
+
+def sysbench(script, port, what, **options):
+    """Run and return the totals; options as above."""
+    argv = sysbench_argv(script, port, what, **options)
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}\n{done.stdout[-3000:]}")
@@ -65,5 +70,5 @@ def print_table(head, rows):
                         for i, (v, w) in enumerate(zip(line, widths))))
 
 
-__all__ = ["APP", "Cluster", "Volvox", "settings_for", "program", "compiled", "sysbench", "prepare_tables",
-           "print_table", "TABLES", "ROWS"]
+__all__ = ["APP", "Cluster", "Volvox", "settings_for", "program", "compiled", "sysbench", "sysbench_argv",
+           "prepare_tables", "print_table", "TABLES", "ROWS"]

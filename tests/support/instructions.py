@@ -26,6 +26,7 @@ def is_possible():
 
 class Counted(Volvox):
     """Volvox under callgrind, whose files are in its directory after the end."""
+    start_seconds = 200
 
     def start(self):
         key = self.directory / "rsa.pem"        # to make one would take its own time
@@ -112,22 +113,23 @@ class Asker:
         self.client.close()
 
 
-def run(settings, program, kind, clients, rounds):
+def run(settings, program, kind, clients, rounds, idle=0):
     with tempfile.TemporaryDirectory() as directory:
         with Counted(dict(settings), program=program, directory=directory) as volvox:
+            others = [Client(volvox.port, *APP, db="shop", timeout=60) for _ in range(idle)]
             askers = [Asker(volvox.port, kind) for _ in range(clients)]
             for _ in range(rounds):
                 for asker in askers:
                     asker.ask()
                 for asker in askers:
                     asker.hear()
-            for asker in askers:
-                asker.close()
+            for one in askers + others:
+                one.close()
         return volvox.counts()
 
 
-def per_query(settings, program, kind, clients=1):
-    """{function: instructions a query}"""
-    few, many = (run(settings, program, kind, clients, n // clients) for n in (FEW, MANY))
+def per_query(settings, program, kind, clients=1, idle=0):
+    """{function: instructions a query}; beside so many clients that say nothing."""
+    few, many = (run(settings, program, kind, clients, n // clients, idle) for n in (FEW, MANY))
     queries = (MANY // clients - FEW // clients) * clients
     return {name: (many[name] - few[name]) / queries for name in many | few}

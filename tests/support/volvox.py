@@ -71,6 +71,8 @@ def ini_text(settings):
 
 
 class Volvox:
+    start_seconds = 20
+
     def __init__(self, settings, program=None, directory=None, max_files=None):
         self.settings = settings
         self.program = program or binary()
@@ -104,7 +106,7 @@ class Volvox:
         self.child = spawn([str(self.program), "-c", str(self.ini_path)], self.log_path, env=env,
                            max_files=self.max_files)
         try:
-            wait_until(lambda: not self.is_running() or self.greets(), 20, "volvox listens")
+            wait_until(lambda: not self.is_running() or self.greets(), self.start_seconds, "volvox listens")
         except TimeoutError as e:
             raise RuntimeError(f"{e}\n{self.log_tail()}") from None
         if not self.is_running():
