@@ -672,7 +672,7 @@ void sessions_worker_release(struct worker *w)
     timeouts_release(&ss->idle_timeouts);
     gates_release(ss);
     pin_table_free(ss->pins);
-    map_release(&ss->by_id);
+    ids_release(&ss->ids);
     mem_free(ss);
     worker_set_part(w, PART_SESSIONS, NULL);
 }
