@@ -175,6 +175,9 @@ void stream_rest(struct stream *st);
  * may be waiting for our end: shut down writing, and wait the other half.  The caller
  * closes afterwards; a cancelled task that wants to linger calls task_forgive(). */
 void stream_linger(struct task *t, struct stream *st, double linger_s);
+/* The same with a peer that has said goodbye: mostly its close is already here, and if not it waits for
+ * our end, as for a server's. */
+void stream_linger_shortly(struct task *t, struct stream *st, double linger_s);
 /* Have the close (the caller's, next) reset a TCP connection, so that the peer's next send fails
  * at once, unless something that we sent is still on its way: a reset would overtake it. */
 void stream_reset(struct stream *st);
@@ -236,6 +239,14 @@ ssize_t layer_send_below(struct layer *l, struct bytes data);
 /* From here on both ways; pushed as the last layer, when the OK of the login has been flushed or read.
  * Level 0 is the algorithm's usual one. */
 void stream_compress(struct stream *st, enum compression algorithm, unsigned level);
+/* Before the first byte of a command is read: the client's next frame must be numbered 0. */
+void stream_begin_command(struct stream *st);
+/* Were the client's frames numbered wrongly?  Then *due is the number that should have come, and nothing more
+ * can be read; an error may be sent, in a frame with the next number. */
+bool stream_is_out_of_order(const struct stream *st, uint8_t *due);
+void stream_skip_numbers(struct stream *st, uint8_t n);
+/* Has a frame begun that has not come to its end?  (It needs memory until then.) */
+bool stream_has_begun(const struct stream *st);
 /* "zlib", "zstd", or NULL: none. */
 const char *stream_compression(const struct stream *st);
 /* Bytes since then, before and after compression; all 0 without. */

@@ -73,7 +73,7 @@ static bool serve_command(struct task *t, struct session *s)
     case ACTION_QUIT:
         /* the client's part to close first: who does gets TIME_WAIT */
         let_everything_go(s);
-        stream_linger(t, &s->client, s->config->settings.linger_ms / 1000.0);
+        stream_linger_shortly(t, &s->client, s->config->settings.linger_ms / 1000.0);
         return false;
     case ACTION_ANSWER:
         out.done = cmd.answer(t, s, &cmd, &out.why);
@@ -291,9 +291,14 @@ static bool follow_config(struct session *s)
  * may have more than was taken: otherwise the loop will tell. */
 static bool has_arrived(struct session *s, bool loop_says_so)
 {
-    if (buf_len(&s->client.in) > 0)
+    struct stream *in = &s->client;
+    if (buf_len(&in->in) > 0)
         return true;
-    return (loop_says_so || s->client.in_filled) && stream_fill(&s->client, FRAME_HEADER) != 0;
+    if (in->top == NULL)
+        return (loop_says_so || in->in_filled) && stream_fill(in, FRAME_HEADER) != 0;
+    stream_begin_command(in);
+    return ((loop_says_so || in->in_filled) && stream_fill(in, FRAME_HEADER) != 0) ||
+           stream_has_begun(in);
 }
 
 static void serve(struct task *t, void *arg)
@@ -673,7 +678,7 @@ void sessions_worker_release(struct worker *w)
     gates_release(ss);
     pin_table_free(ss->pins);
     mem_free(ss->paces);
-    map_release(&ss->by_id);
+    ids_release(&ss->ids);
     mem_free(ss);
     worker_set_part(w, PART_SESSIONS, NULL);
 }
