@@ -48,7 +48,7 @@ static bool set_option(struct task *t, struct session *s, struct command *cmd, s
     if (option > 1)
         return unknown_command(why);
     s->multi_statements = option == 0;
-    counts_forget(s);
+    counts_changed(s, cmd, 0);
     end_of_rows_write(&s->client.out, &seq, &ok, s->caps);
     return stream_flush(t, &s->client, 0, why);
 }

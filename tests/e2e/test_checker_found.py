@@ -3,7 +3,7 @@ import pytest
 
 from processes import wait_until
 from volvox import settings_for
-from wire import COM_INIT_DB, Client, ServerError
+from wire import COM_INIT_DB, COM_SET_OPTION, Client, ServerError
 
 
 @pytest.fixture
@@ -153,6 +153,45 @@ def test_found_rows_of_a_new_connection_is_not_of_volvoxs_questions(place, one):
             return None
     direct, through = both(place, one, story)
     assert through in (None, direct)
+
+
+def counts_behind(c, code, *args):
+    """FOUND_ROWS() and ROW_COUNT() behind a command, and its error."""
+    try:
+        error = code(*args) and 0
+    except ServerError as e:
+        error = e.code
+    return error, c.query("select row_count(), found_rows()").rows
+
+
+def test_found_rows_stays_behind_what_is_no_statement(place, one):
+    """Also where Volvox answered the statement before, or there was none: then MariaDB has the number of some
+    other session, from a thread that it kept."""
+    firsts = [None] if place.family == "mysql" else []
+
+    def story(c, others):
+        told = []
+        for before in [*firsts, "select 1 union select 2 union select 3", "select found_rows()"]:
+            for command in ((c.prepare, "begin"), (c.prepare, "selec"), (c.prepare, "select 1"), (c.field_list, "nowhere"),
+                            (c.simple, 0x77), (c.simple, COM_SET_OPTION, b"\0\0"), (c.query, "kill 1")):
+                if before:
+                    c.query(before)
+                others("select 1 union select 2")
+                told.append((before, command[1], counts_behind(c, *command)))
+        return told
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_row_count_behind_a_kill_that_volvox_answers(place, one):
+    place.primary.query("create table shop.killed (a int)")
+    try:
+        with Client(one.port, db="shop") as c, Client(one.port, db="shop") as victim:
+            c.query("insert into killed values (1), (2), (3)")
+            c.query(f"kill {victim.greeting.thread_id}")
+            assert c.query("select row_count()").rows == [[b"0"]]
+    finally:
+        place.primary.query("drop table shop.killed")
 
 
 def test_table_locks_stay_the_sessions_when_it_drops_a_temporary_table(place, start_volvox):
