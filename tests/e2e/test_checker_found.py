@@ -1,9 +1,12 @@
 """What the checker of random sessions (tests/checker) found: kept as short stories."""
+import struct
+
 import pytest
 
 from processes import wait_until
 from volvox import settings_for
-from wire import COM_INIT_DB, COM_SET_OPTION, Client, ServerError
+from wire import (COM_INIT_DB, COM_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_STMT_RESET, Client,
+                  ServerError)
 
 
 @pytest.fixture
@@ -233,3 +236,104 @@ def test_a_transaction_stays_the_sessions_when_it_drops_a_temporary_table(place,
     finally:
         volvox.stop()
         place.primary.query("drop table shop.kept_open")
+
+
+def tried(ask, *args):
+    """What it answers, or the error's number."""
+    try:
+        result = ask(*args)
+        return [r.warnings for r in [result, *result.more]]
+    except ServerError as e:
+        return None if e.message.startswith("volvox: the connection that had the diagnostics") else e.code
+
+
+def listed(c):
+    return [tuple(row[:2]) for row in c.query("show warnings").rows], c.simple(COM_SET_OPTION, b"\0\0").warnings
+
+
+def procedures(place, *bodies):
+    for i, body in enumerate(bodies):
+        place.primary.query(f"drop procedure if exists shop.checked{i}")
+        place.primary.query(f"create procedure shop.checked{i}() {body}")
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_warnings_stay_behind_statements_that_may_use_no_table(place, one, moves):
+    """MariaDB keeps them; whether CALL, SHOW or a function uses a table can't be read from the text."""
+    procedures(place, "select 1 as a", "select count(*) from items", "set @p = 7")
+    between = ["call shop.checked0()", "call shop.checked1()", "call shop.checked2()", "show grants", "show tables",
+               "select trim('a' from 'ab')", "select (select max(id) from items)", "prepare p from 'select 1'",
+               "flush status", "drop temporary table if exists shop.nowhere", "select @@warning_count from items limit 1",
+               "set @a = 1; select 1; set @b = 2", "select @@warning_count", "show count(*) errors",
+               "set session session_track_schema = 1", "start transaction", "get diagnostics @c = number"]
+
+    def story(c, others):
+        told = []
+        for sql in between:
+            c.query("set @n = 1")
+            error_of(c.query, "select * from nowhere")
+            if moves:
+                others("select 1")
+            is_refused = tried(c.query, sql) is None
+            try:
+                rows = c.query("show warnings").rows
+                told.append((sql, None if is_refused else [tuple(row[:2]) for row in rows]))
+            except ServerError as e:
+                assert moves and e.message.startswith("volvox: the connection that had the diagnostics"), (sql, e)
+                told.append((sql, None))
+            c.simple(COM_RESET)
+        return told
+    direct, through = both(place, one, story)
+    for a, b in zip(direct, through):
+        assert b == a or (moves and b[1] is None)
+    refused = [sql for sql, rows in through if rows is None]
+    assert set(refused) <= {"select @@warning_count from items limit 1", "get diagnostics @c = number"}
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_errors_of_commands_that_are_no_statements_add_to_those_before(place, one, moves):
+    """On MySQL; on MariaDB they take their place.  How many MySQL tells with the next such command is another number."""
+    def story(c, others):
+        s = c.prepare("select id from items order by id")
+        commands = {
+            "init_db": (c.simple, COM_INIT_DB, b"nowhere"), "unknown": (c.simple, 0x77), "ping": (c.ping,),
+            "field_list": (c.field_list, "items"), "no_fields": (c.field_list, "nowhere"),
+            "option": (c.simple, COM_SET_OPTION, b"\7\0"), "fetch": (c.simple, COM_STMT_FETCH, b"\x77\0\0\0\1\0\0\0"),
+            "reset": (c.simple, COM_STMT_RESET, struct.pack("<I", s.id)), "use": (c.simple, COM_INIT_DB, b"shop"),
+            "show": (c.query, "show warnings"), "count": (c.query, "show count(*) warnings"),
+            "select": (c.query, "select @@warning_count"), "get": (c.query, "get diagnostics @c = number")}
+        told = []
+        for first in "init_db", "unknown", "field_list", "show", "select", "count", "fetch", "use":
+            for name, command in commands.items():
+                tried(c.query, "selec 1")
+                if moves:
+                    others("select 1")
+                answers = [first, tried(*commands[first]) if first != "field_list" else len(c.field_list("items"))]
+                if moves:
+                    others("select 2")
+                if name == "field_list":
+                    answers += [name, len(c.field_list("items"))]
+                elif name != "no_fields":
+                    answers += [name, tried(*command)]
+                told.append((answers, c.simple(COM_SET_OPTION, b"\0\0").warnings, *listed(c)))
+        return told
+    direct, through = both(place, one, story)
+    for a, b in zip(direct, through):
+        assert b == a or (a[0][2] == "get" and b[0][3] is None)
+
+
+def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
+    """A session that keeps its connection, where there was an error before."""
+    def story(c, others):
+        others("select 1")
+        c.query("set rand_seed1 = 5")
+        error_of(c.query, "insert into nowhere values (1)")
+        c.query("select id from items order by id")
+        c.query("show errors")
+        try:
+            return c.query("select row_count(), found_rows(), last_insert_id(), 1").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
