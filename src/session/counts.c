@@ -59,7 +59,7 @@ void counts_reset(struct session *s)
 void counts_begin(struct session *s)
 {
     counts_reset(s);
-    set_found_rows(s, s->mode.is_mariadb && s->state->schema.len > 0 ? 1 : 0);
+    set_found_rows(s, 0);
 }
 
 /* Whatever comes of it. */

@@ -437,7 +437,8 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
         out->over = false;
     if (out->over && is_marked && !see_mark(t, s, out))
         out->over = false;
-    if ((s->lease->reports_as_asked || s->tracking_unseen) && !tracking_end(t, s, cmd, out, &out->why))
+    bool reports_else = (s->lease->reports_as_asked && (s->pins & PIN_TRACKING) == 0) || s->tracking_unseen;
+    if (reports_else && !tracking_end(t, s, cmd, out, &out->why))
         out->over = false;
     if (out->over && asks && !save_diagnostics(t, s, out))
         out->over = false;
@@ -450,7 +451,7 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
     if (is_run)
         s->counts_lost = false;
-    if (asks || is_marked || wants_id)
+    if (asks || is_marked || wants_id || (reports_else && !s->lease->reports_as_asked))
         counts_spoiled(s);
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;

@@ -249,7 +249,6 @@ bool tracking_end(struct task *t, struct session *s, const struct command *cmd,
         return stay(s);
     if ((s->status & STATUS_AUTOCOMMIT) == 0)
         session_pin(s, s->pins | PIN_TRANSACTION); /* it may have begun one */
-    s->counts_lost = true;
     if (cmd->st.verb == VERB_SET && !save_diagnostics(t, s, cmd, why))
         return why->blame == BLAME_OURS && stay(s);
     if (cmd->st.verb == VERB_SET && !ask(t, s, cmd, &names, why))

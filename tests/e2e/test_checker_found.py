@@ -337,3 +337,19 @@ def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
             return None
     direct, through = both(place, one, story)
     assert through in (None, direct)
+
+
+def test_found_rows_is_not_of_what_volvox_asks_about_trackers(place, one):
+    """An UPDATE that can't find anything: 0, but only the server knows that.  The session keeps its connection."""
+    def story(c, others):
+        c.query("set rand_seed1 = 5")
+        c.query("select 1 union select 2 union select 3")
+        c.query("update items set price = 1 where id = null")
+        c.query("set session session_track_schema = 1")
+        try:
+            return c.query("select found_rows(), row_count(), 1").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
