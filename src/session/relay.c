@@ -109,12 +109,12 @@ static bool correct_metadata_flag(const struct relay *x, struct ok *ok)
     return ok->status != told;
 }
 
-/* Those of the statement before, which ran on another connection.  True if the server's are others. */
+/* Those of before, which may have been on another connection, or been answered.  True if the server's are others. */
 static bool correct_warnings(const struct relay *x, struct ok *ok)
 {
     uint16_t told = ok->warnings;
     bool tells = tells_of_before(x->be, x->cmd) || (x->cmd->code == COM_PING && !x->be->is_mariadb);
-    if (!tells || (x->s->pins & PIN_DIAGNOSTICS) != 0)
+    if (!tells)
         return false;
     ok->warnings = diagnostics_count(x->s);
     return ok->warnings != told;
@@ -132,7 +132,7 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
         counts_changed(x->s, x->cmd, ok.affected);
     x->out->learned = true;
     /* (MariaDB keeps those of a part when the parts behind it use no table) */
-    x->out->warnings = MAX(x->out->warnings, ok.warnings);
+    x->out->warnings = x->be->is_mariadb ? MAX(x->out->warnings, ok.warnings) : ok.warnings;
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, ok.status);
     bool as_sent = !correct_metadata_flag(x, &ok) && !correct_warnings(x, &ok);

@@ -303,7 +303,7 @@ def test_errors_of_commands_that_are_no_statements_add_to_those_before(place, on
             "show": (c.query, "show warnings"), "count": (c.query, "show count(*) warnings"),
             "select": (c.query, "select @@warning_count"), "get": (c.query, "get diagnostics @c = number")}
         told = []
-        for first in "init_db", "unknown", "field_list", "show", "select", "count", "fetch", "use":
+        for first in "init_db", "unknown", "field_list", "show", "select", "count", "fetch", "use", "reset":
             for name, command in commands.items():
                 tried(c.query, "selec 1")
                 if moves:
