@@ -73,7 +73,7 @@ static bool leaves_found_rows(const struct session *s, const struct command *cmd
     if (v == VERB_SET || (v == VERB_DO && s->mode.is_mariadb)) /* not SET @a = (SELECT ...) */
         return cmd->whole && !statement_uses_tables(command_statement_text(cmd), &s->mode, v);
     return v == VERB_USE || v == VERB_BEGIN || v == VERB_COMMIT || v == VERB_ROLLBACK ||
-           v == VERB_SAVEPOINT || v == VERB_KILL || v == VERB_DDL || v == VERB_LOCK || v == VERB_ADMIN;
+           v == VERB_SAVEPOINT || v == VERB_KILL || v == VERB_LOCK || v == VERB_ADMIN;
 }
 
 void counts_changed(struct session *s, const struct command *cmd, uint64_t affected)

@@ -339,6 +339,19 @@ def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
     assert through in (None, direct)
 
 
+def test_found_rows_of_a_table_made_of_a_select(place, one):
+    def story(c, others):
+        c.query("select 1")
+        c.query("create temporary table made select id from items")
+        try:
+            return c.query("select found_rows()").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
+
+
 def test_found_rows_is_not_of_what_volvox_asks_about_trackers(place, one):
     """An UPDATE that can't find anything: 0, but only the server knows that.  The session keeps its connection."""
     def story(c, others):
