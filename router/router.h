@@ -160,7 +160,10 @@ void statement_read(struct bytes sql, const struct lexer_mode *mode, struct stat
 struct bytes system_var_name(struct bytes text);
 bool system_var_is_global(struct bytes text);
 
-/* tables.c: does it, of this verb, read or write any table?  In doubt, yes. */
+/* tables.c: does it, of this verb and with these effects, read or write any table? */
+enum tables { TABLES_NONE, TABLES_MAYBE, TABLES_SURE };
+enum tables statement_tables(struct bytes sql, const struct lexer_mode *mode, enum verb verb, uint32_t effects);
+/* Likewise, in doubt yes. */
 bool statement_uses_tables(struct bytes sql, const struct lexer_mode *mode, enum verb verb);
 
 /* tables.c: the user variables that a text mentions, in the order of the text, quotes and @ not included; a

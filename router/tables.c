@@ -21,7 +21,7 @@ static bool may_do_without(enum verb v)
     case VERB_KILL:
     case VERB_LOCK: /* UNLOCK TABLES, FLUSH TABLES WITH READ LOCK            */
         return true;
-    case VERB_SHOW:
+    case VERB_SHOW: /* most read tables of the server's own                   */
     case VERB_CALL: /* what it does, and reading the procedure itself         */
     case VERB_WRITE:
     case VERB_DDL:
@@ -34,23 +34,39 @@ static bool may_do_without(enum verb v)
     return false;
 }
 
-bool statement_uses_tables(struct bytes sql, const struct lexer_mode *mode, enum verb verb)
+enum tables statement_tables(struct bytes sql, const struct lexer_mode *mode, enum verb verb, uint32_t effects)
 {
     struct lexer lx;
     struct token token;
     bool behind_from = false, is_first = true;
+    unsigned depth = 0;
+    enum tables found = (effects & EFFECT_UNKNOWN_FUNCTION) != 0 ? TABLES_MAYBE : TABLES_NONE;
+    if (verb == VERB_WRITE)
+        return TABLES_SURE;
     if (!may_do_without(verb))
-        return true;
+        return TABLES_MAYBE;
     lexer_begin(&lx, sql, mode);
     while (lexer_next(&lx, &token) != TOKEN_END && token.kind != TOKEN_BROKEN) {
-        if (behind_from && !name_is(token.text, "dual"))
-            return true;
         if (is_first && verb == VERB_LOCK && name_is(token.text, "lock"))
-            return true;
+            return TABLES_SURE;
+        if (behind_from && !name_is(token.text, "dual")) {
+            if (depth == 0)
+                return TABLES_SURE;
+            found = TABLES_MAYBE; /* (TRIM(x FROM y) has one, too) */
+        }
+        if (token.kind == TOKEN_PUNCT && token.punct == '(')
+            depth++;
+        else if (token.kind == TOKEN_PUNCT && token.punct == ')')
+            depth -= depth > 0;
         is_first = false;
         behind_from = token.keyword == KEYWORD_FROM;
     }
-    return false;
+    return token.kind == TOKEN_BROKEN ? TABLES_MAYBE : found;
+}
+
+bool statement_uses_tables(struct bytes sql, const struct lexer_mode *mode, enum verb verb)
+{
+    return statement_tables(sql, mode, verb, 0) != TABLES_NONE;
 }
 
 unsigned statement_user_vars(struct bytes sql, const struct lexer_mode *mode, struct bytes *names,

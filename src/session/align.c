@@ -158,6 +158,12 @@ bool tells_of_before(const struct backend *be, const struct command *cmd)
     return !be->is_mariadb && (cmd->code == COM_INIT_DB || cmd->code == COM_DEBUG);
 }
 
+/* Those of the statement before are seen with it, or behind it. */
+static bool goes_with_before(const struct backend *be, const struct command *cmd)
+{
+    return tells_of_before(be, cmd) || (!be->is_mariadb && cmd->code == COM_FIELD_LIST);
+}
+
 /* The account's password has expired: what the server lets pass then needs no state. */
 static bool is_sandboxed(struct backend *be, struct fault *why)
 {
@@ -197,7 +203,7 @@ static bool restore_for(struct session *s, const struct command *cmd, struct fau
 
 /* The session's last statement left nothing to ask about, or a warning that any connection can make; somebody
  * else's may have, or a SET of ours. */
-static void clear_diagnostics(const struct session *s, struct backend *be)
+static void clear_diagnostics(struct session *s, struct backend *be)
 {
     if (!be->has_diagnostics && be->n_owed == 0 && !s->used_found_rows)
         return;
@@ -205,6 +211,7 @@ static void clear_diagnostics(const struct session *s, struct backend *be)
     backend_write(be, COM_QUERY, s->used_found_rows ? BYTES_LITERAL("DO FOUND_ROWS()")
                                                     : BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
     be->has_diagnostics = s->used_found_rows;
+    s->has_found_rows = false;    /* it has its own */
     owe(be, OWED_CLEAR);
 }
 
@@ -226,6 +233,13 @@ static bool forget_user_vars(struct task *t, struct session *s, const struct com
     return backend_reset(t, s->lease, stall_deadline(t), why);
 }
 
+/* They were taken along, and only the server knows whether they outlast the command. */
+static bool may_lose_diagnostics(const struct session *s, const struct command *cmd)
+{
+    return s->mode.is_mariadb && diagnostics_were_taken(s) && !counts_are_asked(s, cmd) &&
+           keeps_diagnostics(s, cmd) == DIAGNOSTICS_MAY_STAY;
+}
+
 /* What was put off: a BEGIN comes last, autocommit was in the state. */
 static void begin_transaction(struct session *s, struct backend *be)
 {
@@ -245,10 +259,12 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     bool asks_counts = counts_are_asked(s, cmd);
     bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
     /* (what clears them would take the place of what counts are about) */
-    uint32_t has_its_own = asks_diagnostics ? PIN_DIAGNOSTICS | PIN_EXPIRED : PIN_PASSING;
-    bool about_before = (plan->role == ROLE_SAME || asks_diagnostics || tells_of_before(be, cmd)) &&
+    bool goes_with = goes_with_before(be, cmd);
+    uint32_t has_its_own = asks_diagnostics || goes_with ? PIN_DIAGNOSTICS | PIN_EXPIRED : PIN_PASSING;
+    bool about_before = (plan->role == ROLE_SAME || asks_diagnostics || goes_with) &&
                         (s->pins & has_its_own) == 0 && !asks_counts;
-    bool asks_told = asks_diagnostics && diagnostics_were_told(s);
+    bool asks_told = diagnostics_were_told(s) && !asks_counts &&
+                     (asks_diagnostics || goes_with || keeps_diagnostics(s, cmd) == DIAGNOSTICS_MAY_STAY);
     if (be->sandbox == SANDBOX_IN)
         return true;
     if (!forget_user_vars(t, s, cmd, why))
@@ -261,6 +277,9 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
         return false;
     if (asks_told) {
         diagnostics_signal(s, be);
+        owe(be, OWED_SIGNAL);
+    } else if (may_lose_diagnostics(s, cmd)) {
+        diagnostics_mark(s, be);
         owe(be, OWED_SIGNAL);
     } else if (about_before) {
         clear_diagnostics(s, be);

@@ -29,17 +29,21 @@ static bool answer_nothing(struct task *t, struct session *s, struct command *cm
     return true;
 }
 
-static bool answer_plain_ok(struct task *t, struct session *s, struct command *cmd, struct fault *why)
+static bool answer_ping(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
+    /* (MySQL's has the warnings of the statement before) */
+    struct ok ok = { .status = session_status(s), .warnings = diagnostics_count(s) };
+    uint8_t seq = 1;
     counts_changed(s, cmd, 0);
-    return answer_ok(t, s, 1, why);
+    ok_write(&s->client.out, &seq, &ok, 0x00, s->caps);
+    return stream_flush(t, &s->client, 0, why);
 }
 
 /* The answer to COM_SET_OPTION is an EOF packet, or an OK dressed as one. */
 static bool set_option(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     uint8_t seq = 1;
-    /* (MySQL's has the warnings of the statement before) */
+    /* (likewise) */
     struct ok ok = { .status = session_status(s), .warnings = diagnostics_count(s) };
     struct cursor c = cursor_of(bytes_of(cmd->head + 1, cmd->head_len - 1));
     uint16_t option = read_u16(&c);
@@ -48,7 +52,7 @@ static bool set_option(struct task *t, struct session *s, struct command *cmd, s
     if (option > 1)
         return unknown_command(why);
     s->multi_statements = option == 0;
-    counts_forget(s);
+    counts_changed(s, cmd, 0);
     end_of_rows_write(&s->client.out, &seq, &ok, s->caps);
     return stream_flush(t, &s->client, 0, why);
 }
@@ -125,7 +129,7 @@ static bool understand(struct session *s, struct command *cmd, struct fault *why
     case COM_PING:
         /* With a server connection in hand only that one can say whether it lives. */
         return s->lease != NULL ? forward_as(cmd, VERB_EMPTY)
-                                : answer_with(cmd, answer_plain_ok);
+                                : answer_with(cmd, answer_ping);
     case COM_INIT_DB:
         return forward_as(cmd, VERB_USE);
     case COM_FIELD_LIST:

@@ -9,6 +9,9 @@
  *   result set      -1              its rows, for what selects and SHOW; with a LIMIT, it depends
  *   error           -1              stays, or it depends
  *
+ * Commands that are no statements leave FOUND_ROWS() as it is, and so does COM_STMT_PREPARE, even if
+ * it fails.
+ *
  * A SELECT of nothing else is answered from that.  In any other place they are for the connection.
  */
 #include "session/inside.h"
@@ -34,7 +37,7 @@ static void set_found_rows(struct session *s, uint64_t rows)
     s->found_rows = (uint32_t)rows;
 }
 
-/* Commands that count like statements; what the others do has not been measured. */
+/* Commands that may change FOUND_ROWS(). */
 static bool is_statement(const struct command *cmd)
 {
     return cmd->code == COM_QUERY || cmd->code == COM_STMT_EXECUTE || cmd->code == COM_INIT_DB ||
@@ -56,26 +59,36 @@ void counts_reset(struct session *s)
 void counts_begin(struct session *s)
 {
     counts_reset(s);
-    set_found_rows(s, s->mode.is_mariadb && s->state->schema.len > 0 ? 1 : 0);
+    set_found_rows(s, 0);
+}
+
+/* Whatever comes of it. */
+static bool leaves_found_rows(const struct session *s, const struct command *cmd)
+{
+    enum verb v = cmd->st.verb;
+    if (!is_statement(cmd) || cmd->code == COM_PING)
+        return true;
+    if ((cmd->st.effects & EFFECT_MULTI) != 0)
+        return false;
+    if (v == VERB_SET || (v == VERB_DO && s->mode.is_mariadb)) /* not SET @a = (SELECT ...) */
+        return cmd->whole && !statement_uses_tables(command_statement_text(cmd), &s->mode, v);
+    return v == VERB_USE || v == VERB_BEGIN || v == VERB_COMMIT || v == VERB_ROLLBACK ||
+           v == VERB_SAVEPOINT || v == VERB_KILL || v == VERB_LOCK || v == VERB_ADMIN;
 }
 
 void counts_changed(struct session *s, const struct command *cmd, uint64_t affected)
 {
-    enum verb v = cmd->st.verb;
-    bool found_stays = cmd->code == COM_PING || v == VERB_SET || v == VERB_USE || v == VERB_BEGIN ||
-                       v == VERB_COMMIT || v == VERB_ROLLBACK || v == VERB_SAVEPOINT;
     if (cmd->code == COM_STMT_PREPARE)
         return;
-    if (!is_statement(cmd)) {
+    if (cmd->code == COM_STMT_BULK_EXECUTE) { /* (what it does has not been measured) */
         counts_forget(s);
         return;
     }
-    set_row_count(s, affected);
-    if (v == VERB_SET && s->knows_found_rows &&
-        statement_uses_tables(command_statement_text(cmd), &s->mode, v))
-        found_stays = false;      /* SET @a = (SELECT ...) */
-    if (!found_stays && !(s->mode.is_mariadb && v == VERB_DO))
-        s->knows_found_rows = false;
+    if (cmd->code == COM_SET_OPTION)
+        set_no_count(s);
+    else
+        set_row_count(s, affected);
+    s->knows_found_rows = s->knows_found_rows && leaves_found_rows(s, cmd);
 }
 
 /* SHOW COUNT(*) WARNINGS is a SELECT in disguise. */
@@ -94,14 +107,10 @@ void counts_read(struct session *s, const struct command *cmd, uint64_t rows)
         EFFECT_LIMIT | EFFECT_CALC_FOUND_ROWS | EFFECT_MULTI | EFFECT_PROCEDURE;
     enum verb v = cmd->st.verb;
     bool has_cursor = cmd->stmt != NULL && cmd->stmt->has_cursor;
-    if (!is_statement(cmd) || has_cursor) {
-        counts_forget(s);
-        return;
-    }
     set_no_count(s);
-    if (is_show_of_diagnostics(s, cmd))
+    if (!is_statement(cmd) || is_show_of_diagnostics(s, cmd))
         return;
-    if ((v == VERB_SELECT || v == VERB_SHOW) && (cmd->st.effects & otherwise) == 0 &&
+    if ((v == VERB_SELECT || v == VERB_SHOW) && (cmd->st.effects & otherwise) == 0 && !has_cursor &&
         !s->has_select_limit)
         set_found_rows(s, rows);
     else
@@ -121,15 +130,9 @@ static bool is_early(unsigned code)
 
 void counts_failed(struct session *s, const struct command *cmd, unsigned code)
 {
-    if (!is_statement(cmd)) {
-        counts_forget(s);
-        return;
-    }
     set_no_count(s);
-    if (is_early(code) && (cmd->st.effects & EFFECT_MULTI) == 0)
-        return;
-    s->knows_found_rows = false;
-    s->has_found_rows = false;
+    bool is_before = is_early(code) && (cmd->st.effects & EFFECT_MULTI) == 0;
+    s->knows_found_rows = s->knows_found_rows && (is_before || leaves_found_rows(s, cmd));
 }
 
 bool counts_are_asked(const struct session *s, const struct command *cmd)

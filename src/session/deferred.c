@@ -157,6 +157,8 @@ bool deferred_answer(struct task *t, struct session *s, struct command *cmd, str
     counts_changed(s, cmd, 0);
     note_warnings(s, 0);
     s->used_found_rows = false;
+    if (!s->mode.is_mariadb)
+        diagnostics_forget(s);
     struct ok ok = { .status = session_status(s), .track = buf_bytes(&tracks) };
     bool changed = tell(s, &ok, false, &kept);
     ok.track = buf_bytes(&kept);

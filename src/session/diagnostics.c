@@ -4,8 +4,8 @@
  *
  * They lie in the connection that ran the statement.  As long as nobody else needs that one, the
  * session keeps it, and the server answers.  When somebody does, they are read out first, with SHOW
- * WARNINGS and two SHOW COUNT(*) in one send (these leave FOUND_ROWS() and LAST_INSERT_ID() alone, on
- * both families), and from then on we answer: with the server's own definitions and rows.
+ * WARNINGS and two SHOW COUNT(*) in one send (these leave FOUND_ROWS() and LAST_INSERT_ID() alone,
+ * on both families), and from then on we answer: with the server's own definitions and rows.
  */
 #include "session/inside.h"
 
@@ -29,20 +29,29 @@ struct diagnostics {
     uint8_t *mem;              /* what the views lie in                                 */
 };
 
+static void release(struct diagnostics *d)
+{
+    state_drop(d->asked_in);
+    mem_free(d->rows);
+    mem_free(d->mem);
+    mem_free(d);
+}
+
 void diagnostics_forget(struct session *s)
 {
     if (s->more == NULL)
         return;
     mem_free(s->more->told);
     s->more->told = NULL;
-    s->more->lost_diagnostics = false;
-    if (s->more->diagnostics == NULL)
-        return;
-    state_drop(s->more->diagnostics->asked_in);
-    mem_free(s->more->diagnostics->rows);
-    mem_free(s->more->diagnostics->mem);
-    mem_free(s->more->diagnostics);
+    s->more->diagnostics_in_doubt = false;
+    if (s->more->diagnostics != NULL)
+        release(s->more->diagnostics);
     s->more->diagnostics = NULL;
+}
+
+void diagnostics_doubt(struct session *s)
+{
+    session_more(s)->diagnostics_in_doubt = true;
 }
 
 /* ---- taking them along ----------------------------------------------------------------------- */
@@ -132,6 +141,63 @@ bool diagnostics_take(struct task *t, struct session *s, struct fault *why)
     return true;
 }
 
+/* ---- more of them ---------------------------------------------------------------------------- */
+
+static bool same_charset(const struct state *a, const struct state *b)
+{
+    struct bytes name = BYTES_LITERAL("character_set_results");
+    return bytes_equal(state_value(a, name), state_value(b, name));
+}
+
+/* As many as the session has servers keep. */
+static uint64_t most_rows(const struct session *s)
+{
+    struct bytes value = state_value(s->state, BYTES_LITERAL("max_error_count"));
+    uint64_t most;
+    return value.data != NULL && str_to_u64(value, &most) ? MIN(most, (uint64_t)MOST_ROWS)
+                                                          : MOST_ROWS;
+}
+
+/* Behind what was taken. */
+static void add_rows(struct session *s, const struct bytes *rows, size_t n)
+{
+    struct diagnostics *before = s->more->diagnostics;
+    size_t room = most_rows(s);
+    struct result_set shown = { .columns = before->columns, .warnings = before->told };
+    struct result_set counted = { .columns = &before->count_column };
+    shown.rows = mem_alloc((before->n_rows + n + 1) * sizeof *rows);
+    for (size_t i = 0; i < before->n_rows; i++)
+        shown.rows[shown.n_rows++] = before->rows[i];
+    for (size_t i = 0; i < n && shown.n_rows < room; i++)
+        shown.rows[shown.n_rows++] = rows[i];
+    struct diagnostics *after = copy(&shown, &counted);
+    after->warnings = before->warnings;
+    after->errors = before->errors;
+    after->asked_in = state_take(before->asked_in);
+    after->caps = before->caps;
+    mem_free(shown.rows);
+    release(before);
+    s->more->diagnostics = after;
+}
+
+bool diagnostics_take_more(struct task *t, struct session *s, struct fault *why)
+{
+    struct diagnostics *before = s->more->diagnostics;
+    s->more->diagnostics = NULL;
+    bool taken = diagnostics_take(t, s, why);
+    struct diagnostics *added = s->more->diagnostics;
+    s->more->diagnostics = before;
+    if (!taken)
+        return false;
+    if (!same_charset(before->asked_in, added->asked_in))
+        diagnostics_doubt(s);
+    add_rows(s, added->rows, added->n_rows);
+    s->more->diagnostics->warnings += added->warnings;
+    s->more->diagnostics->errors += added->errors;
+    release(added);
+    return true;
+}
+
 /* ---- errors of ours -----------------------------------------------------------------------------
  */
 
@@ -148,23 +214,112 @@ void diagnostics_tell(struct session *s, const struct fault *why)
         let_go(s, PUT_CLEAN);
 }
 
+/* Its server's own way to say it would be in the character set of the results. */
+static void add_told(struct session *s, const struct fault *why)
+{
+    char code[16];
+    struct buf row = { 0 };
+    uint8_t seq = 0;
+    snprintf(code, sizeof code, "%u", why->code != 0 ? why->code : (unsigned)ER_UNKNOWN_ERROR);
+    const struct bytes values[COLUMNS] = { BYTES_LITERAL("Error"), bytes_str(code),
+                                           bytes_str(why->text) };
+    text_row_write(&row, &seq, values, COLUMNS);
+    struct bytes payload = bytes_skip(buf_bytes(&row), FRAME_HEADER);
+    if (charset_width(state_value(s->state, BYTES_LITERAL("character_set_results"))) > 1)
+        diagnostics_doubt(s);
+    add_rows(s, &payload, 1);
+    s->more->diagnostics->warnings++;
+    s->more->diagnostics->errors++;
+    buf_release(&row);
+}
+
+/* False: they are lost. */
+static bool take_those_before(struct task *t, struct session *s)
+{
+    struct fault ignored = { .blame = BLAME_OURS };
+    bool taken = s->lease->sandbox != SANDBOX_IN && diagnostics_take(t, s, &ignored);
+    session_pin(s, s->pins & ~PIN_DIAGNOSTICS);
+    if (!taken && ignored.blame != BLAME_OURS) {
+        let_go(s, PUT_CLOSE); /* what else was there is lost: the next command finds out */
+        return false;
+    }
+    if (s->pins == 0)
+        let_go(s, PUT_CLEAN);
+    return taken;
+}
+
+void diagnostics_tell_more(struct task *t, struct session *s, const struct command *cmd,
+                           const struct fault *why)
+{
+    bool counts_anew =
+        cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_FETCH || cmd->code == COM_STMT_RESET;
+    unsigned n = (counts_anew ? 0 : diagnostics_count(s)) + 1;
+    bool has_any = diagnostics_were_taken(s);
+    bool is_lost = diagnostics_were_told(s) || s->used_found_rows;
+    if (s->lease != NULL && (s->pins & PIN_DIAGNOSTICS) != 0) {
+        has_any = take_those_before(t, s);
+        is_lost = !has_any;
+    }
+    if (has_any)
+        add_told(s, why);
+    else if (is_lost)
+        diagnostics_doubt(s);
+    else
+        diagnostics_tell(s, why);
+    note_warnings(s, n);
+}
+
+static const char mark[] = "volvox: are these kept?";
+
+void diagnostics_mark(struct session *s, struct backend *be)
+{
+    char sql[sizeof mark + 64];
+    int n = snprintf(sql, sizeof sql, "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT='%s'", mark);
+    backend_write(be, COM_QUERY, bytes_of(sql, (size_t)n));
+    s->more->has_mark = true;
+}
+
+static bool is_mark(const struct diagnostics *d)
+{
+    struct bytes values[COLUMNS];
+    struct fault why;
+    return d->warnings == 1 &&
+           (d->n_rows == 0 || (text_row_read(d->rows[0], values, COLUMNS, &why) &&
+                               memmem(values[2].data, values[2].len, "kept?", 5) != NULL));
+}
+
+bool diagnostics_see_mark(struct task *t, struct session *s, struct fault *why)
+{
+    struct diagnostics *before = s->more->diagnostics;
+    s->more->has_mark = false;
+    s->more->diagnostics = NULL;
+    bool seen = diagnostics_take(t, s, why);
+    struct diagnostics *now = s->more->diagnostics;
+    if (!seen || is_mark(now)) {
+        s->more->diagnostics = before;
+        if (now != NULL)
+            release(now);
+        return seen;
+    }
+    release(before);
+    if (now->warnings == 0)
+        diagnostics_forget(s);
+    return true;
+}
+
 uint16_t diagnostics_count(const struct session *s)
 {
-    const struct session_more *more = s->more;
-    return more == NULL || s->mode.is_mariadb ? 0
-           : more->diagnostics != NULL ? (uint16_t)MIN(more->diagnostics->warnings, UINT16_MAX)
-                                       : more->n_warnings;
+    return s->more == NULL || s->mode.is_mariadb ? 0 : s->more->n_warnings;
 }
 
 bool diagnostics_were_taken(const struct session *s)
 {
-    return s->more != NULL && (s->more->diagnostics != NULL || s->more->lost_diagnostics);
+    return s->more != NULL && s->more->diagnostics != NULL;
 }
 
-void diagnostics_lost(struct session *s)
+bool diagnostics_are_in_doubt(const struct session *s)
 {
-    diagnostics_forget(s);
-    session_more(s)->lost_diagnostics = true;
+    return s->more != NULL && s->more->diagnostics_in_doubt;
 }
 
 bool diagnostics_were_told(const struct session *s)
@@ -172,7 +327,7 @@ bool diagnostics_were_told(const struct session *s)
     return s->more != NULL && s->more->told != NULL;
 }
 
-void diagnostics_signal(const struct session *s, struct backend *be)
+void diagnostics_signal(struct session *s, struct backend *be)
 {
     const struct fault *told = s->more->told;
     struct bytes text = bytes_str(told->text);
@@ -183,12 +338,15 @@ void diagnostics_signal(const struct session *s, struct backend *be)
     int n = snprintf(sql, sizeof sql, "SIGNAL SQLSTATE '%s' SET MYSQL_ERRNO=%u,MESSAGE_TEXT=_latin1 x'%s'",
                      told->sqlstate[0] != '\0' ? told->sqlstate : sqlstate_of(code), code, hex);
     backend_write(be, COM_QUERY, bytes_of(sql, (size_t)n));
+    diagnostics_forget(s);
+    session_pin(s, s->pins | PIN_DIAGNOSTICS);
 }
 
 bool diagnostics_are_here(const struct session *s, const struct command *cmd, struct fault *why)
 {
-    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) == 0 || cmd->code == COM_STMT_PREPARE ||
-        !diagnostics_were_taken(s))
+    bool is_known =
+        !diagnostics_were_taken(s) && !diagnostics_are_in_doubt(s);
+    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) == 0 || cmd->code == COM_STMT_PREPARE || is_known)
         return true;
     return fault_set(
         why, BLAME_POLICY, ER_UNKNOWN_ERROR,
@@ -347,10 +505,12 @@ static bool write_counts(struct session *s, const struct diagnostics *d, const s
     return true;
 }
 
-static bool same_charset(const struct state *a, const struct state *b)
+/* MySQL counts as without any from here on; what a SELECT asks about, it replaces. */
+static void count_answer(struct session *s, const struct command *cmd)
 {
-    struct bytes name = BYTES_LITERAL("character_set_results");
-    return bytes_equal(state_value(a, name), state_value(b, name));
+    note_warnings(s, 0);
+    if (!s->mode.is_mariadb && cmd->st.verb == VERB_SELECT)
+        diagnostics_forget(s);
 }
 
 bool diagnostics_answer(struct task *t, struct session *s, struct command *cmd, struct fault *why)
@@ -358,11 +518,13 @@ bool diagnostics_answer(struct task *t, struct session *s, struct command *cmd, 
     const struct diagnostics *d = s->more->diagnostics;
     struct question q;
     uint8_t seq = 1;
-    if (d == NULL || !same_charset(s->state, d->asked_in) || !read_question(command_text(cmd), &s->mode, &q))
+    if (s->more->diagnostics_in_doubt || !same_charset(s->state, d->asked_in) ||
+        !read_question(command_text(cmd), &s->mode, &q))
         return diagnostics_are_here(s, cmd, why);
     if (!(q.counts ? write_counts(s, d, &q, &seq, why) : write_which(s, d, &q, &seq, why)))
         return false;
     result_end(s, &seq, q.counts ? 0 : d->told);
     counts_read(s, cmd, 1);
+    count_answer(s, cmd);
     return stream_flush(t, &s->client, stall_deadline(t), why);
 }

@@ -166,7 +166,8 @@ bool follow_settle(struct task *t, struct session *s, struct command *cmd, struc
         return false;
     out->was_recalled = true;
     if ((pins & PIN_DIAGNOSTICS) != 0) {
-        diagnostics_lost(s);
+        diagnostics_forget(s);
+        diagnostics_doubt(s);
         out->diagnostics_taken = true;
     }
     return true;

@@ -65,10 +65,11 @@ struct session_more {
     struct tracking *tracking;    /* counted; as the client set session_track_*, NULL: it did not */
     struct untold *untold;        /* see tell.c                                           */
     struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
-    bool lost_diagnostics;        /* it has some, and nobody can say which                 */
     struct fault *told;           /* the error that was Volvox's answer to it: no server knows that */
     struct holdings *holdings;    /* see holdings.c                                       */
-    uint16_t n_warnings;          /* of its last statement, on MySQL                      */
+    uint16_t n_warnings;          /* what MySQL says of those with commands that are none    */
+    bool diagnostics_in_doubt;    /* what SHOW WARNINGS says can't be known                 */
+    bool has_mark;                /* see diagnostics_mark()                               */
 };
 
 struct session_more *session_more(struct session *s);   /* made when first needed */
@@ -389,8 +390,11 @@ bool settle(struct task *t, struct session *s, struct command *cmd, struct outco
 uint32_t pins_behind(const struct session *s, const struct command *cmd, const struct outcome *out);
 /* Its last statement has so many (an error is one). */
 void note_warnings(struct session *s, unsigned n);
-/* Are the diagnostics of the statement before still there after this command? */
-bool keeps_diagnostics(const struct session *s, const struct command *cmd);
+/* Are the diagnostics of the statement before still there after this command, if it brings none of its own? */
+enum keeping { DIAGNOSTICS_GO, DIAGNOSTICS_MAY_STAY, DIAGNOSTICS_STAY };
+enum keeping keeps_diagnostics(const struct session *s, const struct command *cmd);
+/* Does it leave them there even if it does? */
+bool adds_to_diagnostics(const struct session *s, const struct command *cmd);
 /* May a failed command be sent again, on another connection?  Then lets go of this one. */
 bool try_again(struct session *s, const struct command *cmd, struct outcome *out);
 /* An ERR packet for the client. */
@@ -457,15 +461,26 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
 bool diagnostics_take(struct task *t, struct session *s, struct fault *why);
 /* Have they been? */
 bool diagnostics_were_taken(const struct session *s);
+/* Likewise what a command has added to those that were taken. */
+bool diagnostics_take_more(struct task *t, struct session *s, struct fault *why);
 /* The last statement's only one is this error, of Volvox. */
 void diagnostics_tell(struct session *s, const struct fault *why);
-/* Is there such an error?  Then have the lease's server make it its own. */
+/* It comes behind those of the statement before.  Parks. */
+void diagnostics_tell_more(struct task *t, struct session *s, const struct command *cmd,
+                           const struct fault *why);
+/* MariaDB only knows behind it whether a command keeps those of before, and these have been taken along: have the
+ * lease's server note an error of ours before the command, and see behind it whether that is still there.  The
+ * latter parks, and is to be asked for if has_mark. */
+void diagnostics_mark(struct session *s, struct backend *be);
+bool diagnostics_see_mark(struct task *t, struct session *s, struct fault *why);
+/* What there are depends on what nobody has seen. */
+void diagnostics_doubt(struct session *s);
+bool diagnostics_are_in_doubt(const struct session *s);
+/* Is there such an error?  Then have the lease's server make it its own: there it stays. */
 bool diagnostics_were_told(const struct session *s);
-void diagnostics_signal(const struct session *s, struct backend *be);
-/* How many MySQL says that the last statement has, where its connection can't be asked. */
+void diagnostics_signal(struct session *s, struct backend *be);
+/* How many MySQL says that there are, with commands that are no statements. */
 uint16_t diagnostics_count(const struct session *s);
-/* There were some, and nobody can say which. */
-void diagnostics_lost(struct session *s);
 /* What was taken is no longer of the last statement. */
 void diagnostics_forget(struct session *s);
 /* False, with the error that says so, if a command asks about what was taken. */

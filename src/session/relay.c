@@ -111,11 +111,12 @@ static bool correct_metadata_flag(const struct relay *x, struct ok *ok)
     return ok->status != told;
 }
 
-/* Those of the statement before, which ran on another connection.  True if the server's are others. */
+/* Those of before, which may have been on another connection, or been answered.  True if the server's are others. */
 static bool correct_warnings(const struct relay *x, struct ok *ok)
 {
     uint16_t told = ok->warnings;
-    if (!tells_of_before(x->be, x->cmd) || (x->s->pins & PIN_DIAGNOSTICS) != 0)
+    bool tells = tells_of_before(x->be, x->cmd) || (x->cmd->code == COM_PING && !x->be->is_mariadb);
+    if (!tells)
         return false;
     ok->warnings = diagnostics_count(x->s);
     return ok->warnings != told;
@@ -133,7 +134,7 @@ static bool on_ok(struct task *t, struct relay *x, const struct response_found *
         counts_changed(x->s, x->cmd, ok.affected);
     x->out->learned = true;
     /* (MariaDB keeps those of a part when the parts behind it use no table) */
-    x->out->warnings = MAX(x->out->warnings, ok.warnings);
+    x->out->warnings = x->be->is_mariadb ? MAX(x->out->warnings, ok.warnings) : ok.warnings;
     if (x->cmd->stmt != NULL)
         stmt_executed(x->s, x->cmd, ok.status);
     bool as_sent = !correct_metadata_flag(x, &ok) && !correct_warnings(x, &ok);
@@ -393,6 +394,35 @@ static bool save_diagnostics(struct task *t, struct session *s, struct outcome *
     return out->diagnostics_taken;
 }
 
+/* What the command adds to the diagnostics that were taken along. */
+static bool add_diagnostics(struct task *t, struct session *s, struct outcome *out)
+{
+    out->diagnostics_taken = diagnostics_take_more(t, s, &out->why);
+    if (!out->diagnostics_taken && out->why.blame != BLAME_OURS)
+        return false;
+    if (!out->diagnostics_taken)
+        diagnostics_doubt(s);
+    out->diagnostics_taken = true;
+    out->why = FAULT_NONE;
+    return true;
+}
+
+/* Has the command cleared those that were taken along? */
+static bool see_mark(struct task *t, struct session *s, struct outcome *out)
+{
+    s->more->has_mark = false;
+    if (out->got_error || out->warnings > 0)
+        return true;              /* its own have taken their place */
+    out->diagnostics_taken = true;
+    if (diagnostics_see_mark(t, s, &out->why))
+        return true;
+    if (out->why.blame != BLAME_OURS)
+        return false;
+    diagnostics_doubt(s);
+    out->why = FAULT_NONE;
+    return true;
+}
+
 /* What the reply left open is asked while the client reads its answer. */
 static bool look_up(struct task *t, struct session *s, const struct command *cmd, struct outcome *out)
 {
@@ -404,7 +434,15 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool is_unreported = is_run && (cmd->st.effects & EFFECT_SETS_UNREPORTED) != 0;
     bool asks_locks = holdings_are_in_doubt(s);
     bool asks = s->unclear != 0 || is_unreported || asks_locks;
-    if ((s->lease->reports_as_asked || s->tracking_unseen) && !tracking_end(t, s, cmd, out, &out->why))
+    bool is_marked = s->more != NULL && s->more->has_mark;
+    bool adds = adds_to_diagnostics(s, cmd) && diagnostics_were_taken(s) &&
+                (out->got_error || cmd->code == COM_FIELD_LIST);
+    if (adds && !add_diagnostics(t, s, out))
+        out->over = false;
+    if (out->over && is_marked && !see_mark(t, s, out))
+        out->over = false;
+    bool reports_else = (s->lease->reports_as_asked && (s->pins & PIN_TRACKING) == 0) || s->tracking_unseen;
+    if (reports_else && !tracking_end(t, s, cmd, out, &out->why))
         out->over = false;
     if (out->over && asks && !save_diagnostics(t, s, out))
         out->over = false;
@@ -417,7 +455,8 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
     if (is_run)
         s->counts_lost = false;
-    if (asks || wants_id || out->was_recalled)
+    if (asks || is_marked || wants_id || out->was_recalled ||
+        (reports_else && !s->lease->reports_as_asked))
         counts_spoiled(s);
     if (out->over && wants_id && !settle_insert_id(t, s, &out->why))
         out->over = false;

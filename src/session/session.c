@@ -80,7 +80,7 @@ static bool serve_command(struct task *t, struct session *s)
         count(session_worker(s), commands_answered);
         break;
     case ACTION_KILL:
-        counts_forget(s);
+        counts_changed(s, &cmd, 0);
         out.done = kill_command(t, s, &cmd, &out);
         break;
     case ACTION_FORWARD:

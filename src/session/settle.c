@@ -39,7 +39,7 @@ static struct bytes in_charset(const struct session *s, const struct fault *why,
 bool tell_error(struct task *t, struct session *s, const struct fault *why, uint8_t seq,
                 struct fault *broken)
 {
-    unsigned code = why->code != 0              ? why->code
+    unsigned code = why->code != 0               ? why->code
                     : why->blame == BLAME_SERVER ? CR_SERVER_LOST
                     : why->blame == BLAME_TIME   ? ER_QUERY_INTERRUPTED
                                                  : ER_UNKNOWN_ERROR;
@@ -93,27 +93,52 @@ static bool is_no_statement(const struct command *cmd)
     return cmd->action == ACTION_ANSWER || cmd->code == COM_PING;
 }
 
-/* MariaDB keeps them across statements that use no table, and reports none with those; MySQL across
- * commands that are no statements, and reports them with those. */
-static bool backend_keeps_diagnostics(const struct backend *be, const struct command *cmd)
+static bool is_statement(const struct command *cmd)
 {
-    return be->is_mariadb || (cmd->code != COM_QUERY && cmd->code != COM_STMT_PREPARE &&
-                              cmd->code != COM_STMT_EXECUTE && cmd->code != COM_STMT_FETCH);
+    return cmd->code == COM_QUERY || cmd->code == COM_STMT_PREPARE ||
+           cmd->code == COM_STMT_BULK_EXECUTE ||
+           (cmd->code == COM_STMT_EXECUTE && cmd->stmt != NULL);
 }
 
-/* MariaDB clears the list only for statements that use tables. */
-bool keeps_diagnostics(const struct session *s, const struct command *cmd)
+/* Both keep them across commands that are no statements; MariaDB across statements that use no
+ * table, too, and reports none with those. */
+static bool backend_keeps_diagnostics(const struct backend *be, const struct command *cmd)
 {
-    bool has_any = (s->pins & PIN_DIAGNOSTICS) != 0 || diagnostics_were_told(s) ||
-                   diagnostics_were_taken(s);
-    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 || is_no_statement(cmd))
-        return true;
-    if (!has_any || !cmd->whole)
-        return false;
-    if (cmd->code == COM_INIT_DB)
-        return true;
-    return s->mode.is_mariadb &&
-           !statement_uses_tables(command_statement_text(cmd), &s->mode, cmd->st.verb);
+    return be->is_mariadb || !is_statement(cmd);
+}
+
+/* MariaDB replaces them by an error, whatever the command. */
+bool adds_to_diagnostics(const struct session *s, const struct command *cmd)
+{
+    return !s->mode.is_mariadb && !is_statement(cmd);
+}
+
+enum keeping keeps_diagnostics(const struct session *s, const struct command *cmd)
+{
+    bool asks = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0;
+    bool has_any =
+        (s->pins & PIN_DIAGNOSTICS) != 0 || diagnostics_were_told(s) || diagnostics_were_taken(s) ||
+        diagnostics_are_in_doubt(s);
+    if (is_no_statement(cmd) || !is_statement(cmd))
+        return DIAGNOSTICS_STAY;
+    if (asks && (cmd->st.effects & EFFECT_MULTI) != 0)
+        return DIAGNOSTICS_MAY_STAY;
+    if (asks && cmd->st.verb != VERB_SELECT)
+        return DIAGNOSTICS_STAY;
+    if (!has_any || !s->mode.is_mariadb) /* MySQL: SELECT @@warning_count is a statement */
+        return DIAGNOSTICS_GO;
+    if (!cmd->whole)
+        return DIAGNOSTICS_MAY_STAY;
+    switch (
+        statement_tables(command_statement_text(cmd), &s->mode, cmd->st.verb, cmd->st.effects)) {
+    case TABLES_NONE:
+        return DIAGNOSTICS_STAY;
+    case TABLES_MAYBE:
+        return DIAGNOSTICS_MAY_STAY;
+    case TABLES_SURE:
+        break;
+    }
+    return DIAGNOSTICS_GO;
 }
 
 void note_warnings(struct session *s, unsigned n)
@@ -122,9 +147,12 @@ void note_warnings(struct session *s, unsigned n)
         session_more(s)->n_warnings = (uint16_t)n;
 }
 
-static bool has_new_diagnostics(const struct outcome *out)
+/* (MySQL warns of COM_FIELD_LIST and does not report that) */
+static bool has_new_diagnostics(const struct session *s, const struct command *cmd,
+                                const struct outcome *out)
 {
-    return (out->got_error || out->warnings > 0) && !out->diagnostics_taken;
+    bool is_warned_of = cmd->code == COM_FIELD_LIST && !s->mode.is_mariadb;
+    return (out->got_error || out->warnings > 0 || is_warned_of) && !out->diagnostics_taken;
 }
 
 uint32_t pins_behind(const struct session *s, const struct command *cmd, const struct outcome *out)
@@ -132,7 +160,8 @@ uint32_t pins_behind(const struct session *s, const struct command *cmd, const s
     uint32_t pins = s->pins & ~PIN_PASSING;
     if (is_no_statement(cmd) && s->pins != 0)
         return s->pins;
-    if (has_new_diagnostics(out) || ((s->pins & PIN_DIAGNOSTICS) != 0 && keeps_diagnostics(s, cmd)))
+    if (has_new_diagnostics(s, cmd, out) ||
+        ((s->pins & PIN_DIAGNOSTICS) != 0 && keeps_diagnostics(s, cmd) != DIAGNOSTICS_GO))
         pins |= PIN_DIAGNOSTICS;
     if ((cmd->st.effects & EFFECT_CALC_FOUND_ROWS) != 0 || habit_is_known(s, &s->home->shared->counts))
         pins |= PIN_COUNTS;
@@ -143,6 +172,20 @@ uint32_t pins_behind(const struct session *s, const struct command *cmd, const s
     return pins;
 }
 
+/* What MySQL says that there are: SHOW WARNINGS and the like leave them there and count as without
+ * any, and so do most commands that are no statements. */
+static void count_warnings(struct session *s, const struct command *cmd, const struct outcome *out)
+{
+    bool shows = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->st.verb != VERB_SELECT;
+    if (!out->over || cmd->response == RESPONSE_NONE || cmd->code == COM_STATISTICS)
+        return;
+    unsigned before = tells_of_before(s->lease, cmd) ? diagnostics_count(s) : 0;
+    note_warnings(s, out->got_error                ? before + 1
+                     : !is_statement(cmd)          ? before
+                     : shows && out->warnings == 0 ? 0
+                                                   : out->warnings);
+}
+
 /* The response is over and the conversation sound. */
 static void keep_or_put(struct session *s, const struct command *cmd, const struct outcome *out)
 {
@@ -150,18 +193,19 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     s->is_stuck = false;
     if (is_no_statement(cmd) && s->pins != 0)
         return;
-    bool is_new = has_new_diagnostics(out);
-    /* (on MySQL, some add to those of the statement before) */
-    unsigned before = tells_of_before(s->lease, cmd) ? diagnostics_count(s) : 0;
-    if (is_new || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd))) {
+    enum keeping keeping = keeps_diagnostics(s, cmd);
+    count_warnings(s, cmd, out);
+    if (has_new_diagnostics(s, cmd, out) ||
+        (!out->diagnostics_taken && keeping == DIAGNOSTICS_GO)) {
         diagnostics_forget(s);
         s->used_found_rows = false;
-        note_warnings(s, out->got_error ? before + 1 : out->warnings);
+    } else if (keeping == DIAGNOSTICS_MAY_STAY && !out->diagnostics_taken &&
+               (diagnostics_were_taken(s) || diagnostics_were_told(s))) {
+        diagnostics_doubt(s);
     }
-    /* (MySQL warns of COM_FIELD_LIST and does not report that) */
-    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
-                                diagnostics_were_told(s) ||
-                                (s->lease->has_diagnostics && backend_keeps_diagnostics(s->lease, cmd));
+    s->lease->has_diagnostics =
+        (pins & PIN_DIAGNOSTICS) != 0 || diagnostics_were_told(s) ||
+        (s->lease->has_diagnostics && backend_keeps_diagnostics(s->lease, cmd));
     if ((pins & PIN_EXPIRED) != 0)
         s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
     session_pin(s, pins);
@@ -247,8 +291,11 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return command_drop(t, s, cmd, out);
     }
     bool ends = cmd->ends_session || has_lost || !command_drop(t, s, cmd, out);
-    if (!ends && s->user != NULL && out->why.blame != BLAME_QUERY &&
-        (cmd->st.effects & EFFECT_DIAGNOSTICS) == 0)
+    bool is_told = !ends && s->user != NULL && out->why.blame != BLAME_QUERY &&
+                   (cmd->st.effects & EFFECT_DIAGNOSTICS) == 0;
+    if (is_told && adds_to_diagnostics(s, cmd))
+        diagnostics_tell_more(t, s, cmd, &out->why);
+    else if (is_told)
         diagnostics_tell(s, &out->why);
     if (!tell_error(t, s, &out->why, cmd->error_seq, &broken))
         return false;

@@ -245,7 +245,8 @@ static bool understand_prepare(struct session *s, struct command *cmd, struct fa
 
 static bool answer_reset(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
-    (void)cmd;
+    counts_changed(s, cmd, 0);
+    note_warnings(s, 0);
     return answer_ok(t, s, 1, why);
 }
 

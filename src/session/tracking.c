@@ -223,6 +223,17 @@ static bool stay(struct session *s)
     return true;
 }
 
+/* What is asked takes the place of those that MariaDB kept across the statement. */
+static bool save_diagnostics(struct task *t, struct session *s, const struct command *cmd, struct fault *why)
+{
+    if ((s->pins & PIN_DIAGNOSTICS) == 0 || keeps_diagnostics(s, cmd) == DIAGNOSTICS_GO)
+        return true;
+    if (!diagnostics_take(t, s, why))
+        return false;
+    session_pin(s, s->pins & ~PIN_DIAGNOSTICS);
+    return true;
+}
+
 bool tracking_end(struct task *t, struct session *s, const struct command *cmd,
                   const struct outcome *out, struct fault *why)
 {
@@ -238,7 +249,8 @@ bool tracking_end(struct task *t, struct session *s, const struct command *cmd,
         return stay(s);
     if ((s->status & STATUS_AUTOCOMMIT) == 0)
         session_pin(s, s->pins | PIN_TRANSACTION); /* it may have begun one */
-    s->counts_lost = true;
+    if (cmd->st.verb == VERB_SET && !save_diagnostics(t, s, cmd, why))
+        return why->blame == BLAME_OURS && stay(s);
     if (cmd->st.verb == VERB_SET && !ask(t, s, cmd, &names, why))
         return why->blame == BLAME_QUERY && stay(s);
     return backend_report(t, be, NULL, why);

@@ -1,9 +1,12 @@
 """What the checker of random sessions (tests/checker) found: kept as short stories."""
+import struct
+
 import pytest
 
 from processes import wait_until
 from volvox import settings_for
-from wire import COM_INIT_DB, Client, ServerError
+from wire import (COM_INIT_DB, COM_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_STMT_RESET, Client,
+                  ServerError)
 
 
 @pytest.fixture
@@ -155,6 +158,45 @@ def test_found_rows_of_a_new_connection_is_not_of_volvoxs_questions(place, one):
     assert through in (None, direct)
 
 
+def counts_behind(c, code, *args):
+    """FOUND_ROWS() and ROW_COUNT() behind a command, and its error."""
+    try:
+        error = code(*args) and 0
+    except ServerError as e:
+        error = e.code
+    return error, c.query("select row_count(), found_rows()").rows
+
+
+def test_found_rows_stays_behind_what_is_no_statement(place, one):
+    """Also where Volvox answered the statement before, or there was none: then MariaDB has the number of some
+    other session, from a thread that it kept."""
+    firsts = [None] if place.family == "mysql" else []
+
+    def story(c, others):
+        told = []
+        for before in [*firsts, "select 1 union select 2 union select 3", "select found_rows()"]:
+            for command in ((c.prepare, "begin"), (c.prepare, "selec"), (c.prepare, "select 1"), (c.field_list, "nowhere"),
+                            (c.simple, 0x77), (c.simple, COM_SET_OPTION, b"\0\0"), (c.query, "kill 1")):
+                if before:
+                    c.query(before)
+                others("select 1 union select 2")
+                told.append((before, command[1], counts_behind(c, *command)))
+        return told
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_row_count_behind_a_kill_that_volvox_answers(place, one):
+    place.primary.query("create table shop.killed (a int)")
+    try:
+        with Client(one.port, db="shop") as c, Client(one.port, db="shop") as victim:
+            c.query("insert into killed values (1), (2), (3)")
+            c.query(f"kill {victim.greeting.thread_id}")
+            assert c.query("select row_count()").rows == [[b"0"]]
+    finally:
+        place.primary.query("drop table shop.killed")
+
+
 def test_table_locks_stay_the_sessions_when_it_drops_a_temporary_table(place, start_volvox):
     """MySQL reports that they are gone."""
     volvox = start_volvox(settings_for(place.cluster, server_limit=2, workers=1))
@@ -194,3 +236,133 @@ def test_a_transaction_stays_the_sessions_when_it_drops_a_temporary_table(place,
     finally:
         volvox.stop()
         place.primary.query("drop table shop.kept_open")
+
+
+def tried(ask, *args):
+    """What it answers, or the error's number."""
+    try:
+        result = ask(*args)
+        return [r.warnings for r in [result, *result.more]]
+    except ServerError as e:
+        return None if e.message.startswith("volvox: the connection that had the diagnostics") else e.code
+
+
+def listed(c):
+    return [tuple(row[:2]) for row in c.query("show warnings").rows], c.simple(COM_SET_OPTION, b"\0\0").warnings
+
+
+def procedures(place, *bodies):
+    for i, body in enumerate(bodies):
+        place.primary.query(f"drop procedure if exists shop.checked{i}")
+        place.primary.query(f"create procedure shop.checked{i}() {body}")
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_warnings_stay_behind_statements_that_may_use_no_table(place, one, moves):
+    """MariaDB keeps them; whether CALL, SHOW or a function uses a table can't be read from the text."""
+    procedures(place, "select 1 as a", "select count(*) from items", "set @p = 7")
+    between = ["call shop.checked0()", "call shop.checked1()", "call shop.checked2()", "show grants", "show tables",
+               "select trim('a' from 'ab')", "select (select max(id) from items)", "prepare p from 'select 1'",
+               "flush status", "drop temporary table if exists shop.nowhere", "select @@warning_count from items limit 1",
+               "set @a = 1; select 1; set @b = 2", "select @@warning_count", "show count(*) errors",
+               "set session session_track_schema = 1", "start transaction", "get diagnostics @c = number"]
+
+    def story(c, others):
+        told = []
+        for sql in between:
+            c.query("set @n = 1")
+            error_of(c.query, "select * from nowhere")
+            if moves:
+                others("select 1")
+            is_refused = tried(c.query, sql) is None
+            try:
+                rows = c.query("show warnings").rows
+                told.append((sql, None if is_refused else [tuple(row[:2]) for row in rows]))
+            except ServerError as e:
+                assert moves and e.message.startswith("volvox: the connection that had the diagnostics"), (sql, e)
+                told.append((sql, None))
+            c.simple(COM_RESET)
+        return told
+    direct, through = both(place, one, story)
+    for a, b in zip(direct, through):
+        assert b == a or (moves and b[1] is None)
+    refused = [sql for sql, rows in through if rows is None]
+    assert set(refused) <= {"select @@warning_count from items limit 1", "get diagnostics @c = number"}
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_errors_of_commands_that_are_no_statements_add_to_those_before(place, one, moves):
+    """On MySQL; on MariaDB they take their place.  How many MySQL tells with the next such command is another number."""
+    def story(c, others):
+        s = c.prepare("select id from items order by id")
+        commands = {
+            "init_db": (c.simple, COM_INIT_DB, b"nowhere"), "unknown": (c.simple, 0x77), "ping": (c.ping,),
+            "field_list": (c.field_list, "items"), "no_fields": (c.field_list, "nowhere"),
+            "option": (c.simple, COM_SET_OPTION, b"\7\0"), "fetch": (c.simple, COM_STMT_FETCH, b"\x77\0\0\0\1\0\0\0"),
+            "reset": (c.simple, COM_STMT_RESET, struct.pack("<I", s.id)), "use": (c.simple, COM_INIT_DB, b"shop"),
+            "show": (c.query, "show warnings"), "count": (c.query, "show count(*) warnings"),
+            "select": (c.query, "select @@warning_count"), "get": (c.query, "get diagnostics @c = number")}
+        told = []
+        for first in "init_db", "unknown", "field_list", "show", "select", "count", "fetch", "use", "reset":
+            for name, command in commands.items():
+                tried(c.query, "selec 1")
+                if moves:
+                    others("select 1")
+                answers = [first, tried(*commands[first]) if first != "field_list" else len(c.field_list("items"))]
+                if moves:
+                    others("select 2")
+                if name == "field_list":
+                    answers += [name, len(c.field_list("items"))]
+                elif name != "no_fields":
+                    answers += [name, tried(*command)]
+                told.append((answers, c.simple(COM_SET_OPTION, b"\0\0").warnings, *listed(c)))
+        return told
+    direct, through = both(place, one, story)
+    for a, b in zip(direct, through):
+        assert b == a or (a[0][2] == "get" and b[0][3] is None)
+
+
+def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
+    """A session that keeps its connection, where there was an error before."""
+    def story(c, others):
+        others("select 1")
+        c.query("set rand_seed1 = 5")
+        error_of(c.query, "insert into nowhere values (1)")
+        c.query("select id from items order by id")
+        c.query("show errors")
+        try:
+            return c.query("select row_count(), found_rows(), last_insert_id(), 1").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
+
+
+def test_found_rows_of_a_table_made_of_a_select(place, one):
+    def story(c, others):
+        c.query("select 1")
+        c.query("create temporary table made select id from items")
+        try:
+            return c.query("select found_rows()").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
+
+
+def test_found_rows_is_not_of_what_volvox_asks_about_trackers(place, one):
+    """An UPDATE that can't find anything: 0, but only the server knows that.  The session keeps its connection."""
+    def story(c, others):
+        c.query("set rand_seed1 = 5")
+        c.query("select 1 union select 2 union select 3")
+        c.query("update items set price = 1 where id = null")
+        c.query("set session session_track_schema = 1")
+        try:
+            return c.query("select found_rows(), row_count(), 1").rows
+        except ServerError as e:
+            assert e.message.startswith("volvox: FOUND_ROWS()")
+            return None
+    direct, through = both(place, one, story)
+    assert through in (None, direct)
