@@ -73,6 +73,7 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(leases_timed_out, "leases given up at the queue's deadline")                   \
     X(lent, "idle connections given to another worker")                              \
     X(restores, "commands that needed session state restored first")                 \
+    X(restores_joined, "commands that were sent in one text with what restores, or with a BEGIN") \
     X(restores_awaited, "commands that were sent only when what restores had been answered") \
     X(begins_deferred, "BEGIN and SET autocommit = 0 that were left for the next statement") \
     X(retries, "commands sent again after a dead connection took no byte")           \
