@@ -245,6 +245,15 @@ bool backend_read_answer(struct task *t, struct backend *be, struct ok *ok, doub
     return refused(be, payload, why);
 }
 
+/* (The command's own answer follows that of a statement in its text.) */
+static bool read_owed(struct task *t, struct backend *be, bool is_joined, double deadline, struct fault *why)
+{
+    struct ok ok = { .status = STATUS_MORE_RESULTS };
+    if (!backend_read_answer(t, be, is_joined ? &ok : NULL, deadline, why))
+        return false;
+    return (ok.status & STATUS_MORE_RESULTS) != 0 || backend_nonsense(be, why);
+}
+
 bool backend_settle_owed(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     bool accepted = true, blames_connection = false;
@@ -253,7 +262,8 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
         return false;
     while (be->n_owed > 0) {
         struct fault *first = accepted ? why : &later;
-        bool ok = backend_read_answer(t, be, NULL, deadline, first);
+        bool is_joined = be->n_owed <= be->n_joined;
+        bool ok = read_owed(t, be, is_joined, deadline, first);
         if (!ok && first->blame != BLAME_QUERY) {
             if (first != why)
                 *why = later;
@@ -269,10 +279,14 @@ bool backend_settle_owed(struct task *t, struct backend *be, double deadline, st
             be->has_diagnostics = false;
         accepted &= ok;
         be->state_in_doubt |= !ok;
+        be->joined_refused = is_joined && !ok;
+        if (be->joined_refused)
+            be->n_owed = 1;       /* there it ended */
         be->n_owed--;
         memmove(be->owed, be->owed + 1, be->n_owed * sizeof be->owed[0]);
     }
     be->undoes = false;
+    be->n_joined = 0;
     if (blames_connection)
         why->blame = BLAME_SERVER;
     return accepted;

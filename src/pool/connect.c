@@ -264,8 +264,8 @@ static size_t tracking_sql(const struct backend *be, const struct state *s, char
     return (size_t)n;
 }
 
-/* What the server would report by itself, and how it reads texts: asked in the same send as it is
- * told to report all. */
+/* What the server would report by itself, how it reads texts and how long they may be: asked in the same send
+ * as it is told to report all. */
 static void ask_usual(struct backend *be)
 {
     struct buf sql = { 0 };
@@ -273,7 +273,7 @@ static void ask_usual(struct backend *be)
         buf_add(&sql, i == 0 ? BYTES_LITERAL("SELECT @@session.") : BYTES_LITERAL(",@@session."));
         buf_add(&sql, bytes_str(tracking_names[i]));
     }
-    buf_add(&sql, BYTES_LITERAL(",CAST(@@session.sql_mode AS BINARY)"));
+    buf_add(&sql, BYTES_LITERAL(",CAST(@@session.sql_mode AS BINARY),@@session.max_allowed_packet"));
     backend_write(be, COM_QUERY, buf_bytes(&sql));
     buf_release(&sql);
 }
@@ -291,14 +291,17 @@ static bool is_refusal(struct fault *why)
 static bool read_usual(struct task *t, struct backend *be, struct bytes *mode, double deadline,
                        struct fault *why)
 {
-    struct bytes values[TRACKING_VARIABLES + 1] = { BYTES_NONE };
+    struct bytes values[TRACKING_VARIABLES + 2] = { BYTES_NONE };
     unsigned n = tracking_count(be->is_mariadb);
-    struct ask_rows rows = { .values = values, .n_columns = n + 1, .max_rows = 1 };
+    struct ask_rows rows = { .values = values, .n_columns = n + 2, .max_rows = 1 };
+    uint64_t max_packet;
     bool ok = backend_read_rows(t, be, &rows, deadline, why);
     if (!ok && !is_refusal(why))
         return false;
     bool is_known = ok && rows.n_rows == 1;
     *mode = values[n];
+    if (is_known && str_to_u64(values[n + 1], &max_packet))
+        be->max_packet_bytes = (uint32_t)MIN(max_packet, UINT32_MAX);
     values[n] = BYTES_NONE;
     tracking_drop(be->usual);
     be->usual = is_known ? tracking_of(values) : tracking_by_default(be->is_mariadb);

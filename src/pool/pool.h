@@ -238,7 +238,10 @@ struct backend {
     bool had_user_vars;           /* some were set to NULL to be gone: not the same as never set */
     bool has_diagnostics;         /* the last statement left warnings or an error         */
     bool undoes;                  /* the SET it owes takes back what another session had set */
+    bool joined_refused;          /* a text ended at a statement of ours: what it was for has not run */
+    uint32_t max_packet_bytes;    /* max_allowed_packet; 0 = not known                     */
     uint8_t n_owed;               /* answers before that of the command                   */
+    uint8_t n_joined;             /* the last ones of these are of statements in its own text */
     enum owed owed[8];
     uint64_t opened_us, idle_since_us;
     uint64_t expires_us;          /* age limit with its jitter; 0 = none                  */
@@ -370,9 +373,10 @@ bool backend_report(struct task *t, struct backend *be, const struct tracking *a
 void backend_set_state(struct backend *be, struct state *state);
 /* Append a command to the stream without sending it. */
 void backend_write(struct backend *be, uint8_t command, struct bytes argument);
-/* Read and check the owed answers.  False: QUERY when the server refused one (all are read then; the
- * backend's state is in doubt and it will be closed when it is put back), else SERVER or TIME.  SERVER
- * also when taking back another session's settings was refused: on another connection it may go well. */
+/* Read and check the owed answers.  False: QUERY when the server refused one (all are read then, and there will
+ * be no other if that was in the command's own text, see `joined_refused`; the backend's state is in doubt and
+ * it will be closed when it is put back), else SERVER or TIME.  SERVER also when taking back another session's
+ * settings was refused: on another connection it may go well. */
 bool backend_settle_owed(struct task *t, struct backend *be, double deadline, struct fault *why);
 
 /* Statements prepared on a backend. */

@@ -2,11 +2,12 @@
  * align.c - make the backend's state the session's: schema, variables, insert id, multi
  * statements; see inside.h.
  *
- *   nothing differs       nothing is sent
- *   the command reads     [INIT_DB] [SET ...] command     one send, answers owed
- *   it may write          [INIT_DB] [SET ...] ─► answers ─► command
+ *   nothing differs           nothing is sent
+ *   the command reads         [INIT_DB] [SET ...] command     one send, answers owed
+ *   it may write, as a text   "[USE;] SET ...; command"       one send, one text (joined.c)
+ *   it may write otherwise    [INIT_DB] [SET ...] ─► answers ─► command
  *
- * The last of these may be a BEGIN that was put off (deferred.c).
+ * The last of what is sent before may be a BEGIN that was put off (deferred.c).
  *
  * A read that ran in the wrong state harms nobody: its rows are thrown away with the refused
  * SET's error.  A write must not run at all.
@@ -38,13 +39,7 @@ static bool has_insert_id(const struct session *s, const struct backend *be)
     return !be->insert_id_in_doubt && be->insert_id == s->insert_id;
 }
 
-static void owe(struct backend *be, enum owed what)
-{
-    must(be->n_owed < ARRAY_LEN(be->owed));
-    be->owed[be->n_owed++] = what;
-}
-
-static void write_option(struct backend *be, bool multi_statements)
+void write_option(struct backend *be, bool multi_statements)
 {
     const uint8_t off[2] = { multi_statements ? 0 : 1, 0 };
     backend_write(be, COM_SET_OPTION, bytes_of(off, sizeof off));
@@ -61,7 +56,7 @@ static bool leaves_schema(const struct backend *be, const struct command *cmd)
 }
 
 /* Has the lease report the GTIDs that the session asked for. */
-static void align_gtids(struct session *s)
+static void align_gtids(struct session *s, struct before *b)
 {
     struct backend *be = s->lease;
     if (be->usual == NULL || be->is_mariadb || be->reports_as_asked)
@@ -71,25 +66,24 @@ static void align_gtids(struct session *s)
     if (be->gtids == wanted)
         return;
     int n = snprintf(sql, sizeof sql, "SET @@session.session_track_gtids=%s", track_gtids_name(wanted));
-    backend_write(be, COM_QUERY, bytes_of(sql, (size_t)n));
+    before_add(b, OWED_SET, bytes_of(sql, (size_t)n));
     be->gtids = wanted;
-    owe(be, OWED_SET);
 }
 
 /* Servers report names of schemas in UTF-8, and take them in the client's character set. */
-static void write_utf8(struct backend *be)
+static void write_utf8(struct backend *be, struct before *b)
 {
     static const struct state_var utf8 = { BYTES_LITERAL("character_set_client"),
                                            BYTES_LITERAL("utf8mb4") };
     struct state *state = state_changed(be->state, NULL, &utf8, 1);
-    backend_write(be, COM_QUERY, BYTES_LITERAL("SET @@session.character_set_client=utf8mb4"));
-    owe(be, OWED_SET);
+    before_add(b, OWED_SET, BYTES_LITERAL("SET @@session.character_set_client=utf8mb4"));
     backend_set_state(be, state);
     state_drop(state);
 }
 
 /* Write what leads from the backend's state to `wanted`; false if it can't be reached. */
-static bool write_restore(struct backend *be, struct state *wanted, bool enters, const uint64_t *insert_id)
+static bool write_restore(struct backend *be, struct state *wanted, bool enters, const uint64_t *insert_id,
+                          struct before *b)
 {
     struct buf sql = { 0 };
     if (state_distance(be->state, wanted) == SIZE_MAX)
@@ -97,14 +91,12 @@ static bool write_restore(struct backend *be, struct state *wanted, bool enters,
     /* The schema first: with it come its character set and collation. */
     if (enters || !bytes_equal(be->state->schema, wanted->schema)) {
         if (!name_is_ascii(wanted->schema) && !state_is_utf8(be->state))
-            write_utf8(be);
-        backend_write(be, COM_INIT_DB, wanted->schema);
+            write_utf8(be, b);
+        before_add(b, OWED_SCHEMA, wanted->schema);
         be->schema_is_old = false;
-        owe(be, OWED_SCHEMA);
     }
     if (state_write_set(be->state, wanted, be->caps, insert_id, &sql)) {
-        backend_write(be, COM_QUERY, buf_bytes(&sql));
-        owe(be, OWED_SET);
+        before_add(b, OWED_SET, buf_bytes(&sql));
         be->undoes = state_undoes(be->state, wanted);
     }
     buf_release(&sql);
@@ -127,17 +119,17 @@ bool align_settle(struct task *t, struct session *s, struct fault *why)
 /* Write what leads to `wanted`; it is the server's state from here on: if that is refused,
  * state_in_doubt says so. */
 static bool restore(struct session *s, struct state *wanted, bool enters, const uint64_t *insert_id,
-                    struct fault *why)
+                    struct before *b, struct fault *why)
 {
     struct backend *be = s->lease;
-    unsigned before = be->n_owed;
-    if (!write_restore(be, wanted, enters, insert_id)) {
+    unsigned n = b->n;
+    if (!write_restore(be, wanted, enters, insert_id, b)) {
         /* A schema can't be left for none but by a reset, which keeps it too. */
         return fault_set(why, BLAME_OURS, ER_UNKNOWN_ERROR,
                          "volvox: server %s can't be brought back to having no schema",
                          be->server->name);
     }
-    if (be->n_owed == before)
+    if (b->n == n)
         return true;
     count(session_worker(s), restores);
     be->had_user_vars |= user_vars_go(be->state, wanted);
@@ -149,8 +141,12 @@ static bool restore(struct session *s, struct state *wanted, bool enters, const 
 
 bool align_to(struct task *t, struct session *s, struct state *wanted, struct fault *why)
 {
-    return s->lease->state == wanted ||
-           (restore(s, wanted, false, NULL, why) && align_settle(t, s, why));
+    struct before b = { .n = 0 };
+    if (s->lease->state == wanted)
+        return true;
+    bool ok = restore(s, wanted, false, NULL, &b, why);
+    before_send(&b, s->lease);
+    return ok && align_settle(t, s, why);
 }
 
 bool tells_of_before(const struct backend *be, const struct command *cmd)
@@ -164,8 +160,7 @@ static bool goes_with_before(const struct backend *be, const struct command *cmd
     return tells_of_before(be, cmd) || (!be->is_mariadb && cmd->code == COM_FIELD_LIST);
 }
 
-/* The account's password has expired: what the server lets pass then needs no state. */
-static bool is_sandboxed(struct backend *be, struct fault *why)
+bool is_sandboxed(struct backend *be, struct fault *why)
 {
     if (why->blame != BLAME_QUERY || why->code != ER_MUST_CHANGE_PASSWORD)
         return false;
@@ -186,7 +181,7 @@ static bool needs_insert_id(const struct session *s, const struct backend *be, c
            (uses_insert_id(cmd) || (be->insert_id_in_doubt && may_change));
 }
 
-static bool restore_for(struct session *s, const struct command *cmd, struct fault *why)
+static bool restore_for(struct session *s, const struct command *cmd, struct before *b, struct fault *why)
 {
     struct backend *be = s->lease;
     bool needs_id = needs_insert_id(s, be, cmd);
@@ -196,7 +191,7 @@ static bool restore_for(struct session *s, const struct command *cmd, struct fau
         return true;
     struct state *wanted = leaves ? state_changed(s->state, &be->state->schema, NULL, 0)
                                   : state_take(s->state);
-    bool ok = restore(s, wanted, enters, needs_id ? &s->insert_id : NULL, why);
+    bool ok = restore(s, wanted, enters, needs_id ? &s->insert_id : NULL, b, why);
     state_drop(wanted);
     return ok;
 }
@@ -241,54 +236,84 @@ static bool may_lose_diagnostics(const struct session *s, const struct command *
 }
 
 /* What was put off: a BEGIN comes last, autocommit was in the state. */
-static void begin_transaction(struct session *s, struct backend *be)
+static void begin_transaction(struct session *s, struct before *b)
 {
-    if (deferred_begins(s)) {
-        deferred_write(s, be);
-        owe(be, OWED_BEGIN);
-    } else {
+    if (deferred_begins(s))
+        before_add(b, OWED_BEGIN, deferred_text(s));
+    else
         s->deferred = DEFERRED_NOTHING;
+}
+
+/* If a connection is in the wrong state after all, closing it does not undo what the command has done there.
+ * (Those of our own, which go by no wire, are for who made them to send when all is well.) */
+static bool may_harm(const struct command *cmd)
+{
+    switch (cmd->code) {
+    case COM_INIT_DB:
+    case COM_FIELD_LIST:
+    case COM_STATISTICS:
+    case COM_PING:
+    case COM_STMT_PREPARE:
+        return cmd->wire.len == 0;
+    default:
+        return !cmd->st.reads_only;
     }
 }
 
-bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
+/* Which statements a text has is up to what the client allowed. */
+static bool multi_matters(const struct session *s, const struct command *cmd)
+{
+    return s->lease->multi_statements != s->multi_statements && (!cmd->whole || has_tail(s, cmd));
+}
+
+bool align(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
            struct fault *why)
 {
     struct backend *be = s->lease;
-    bool multi_matters = (cmd->st.effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
+    struct before b = { .n = 0 };
     bool asks_counts = counts_are_asked(s, cmd);
     bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
     /* (what clears them would take the place of what counts are about) */
     bool goes_with = goes_with_before(be, cmd);
     uint32_t has_its_own = asks_diagnostics || goes_with ? PIN_DIAGNOSTICS | PIN_EXPIRED : PIN_PASSING;
-    bool about_before = (plan->role == ROLE_SAME || asks_diagnostics || goes_with) &&
-                        (s->pins & has_its_own) == 0 && !asks_counts;
+    bool may_ask = (plan->role == ROLE_SAME && !plan->stays) || asks_diagnostics || goes_with;
+    bool about_before = may_ask && (s->pins & has_its_own) == 0 && !asks_counts;
     bool asks_told = diagnostics_were_told(s) && !asks_counts &&
                      (asks_diagnostics || goes_with || keeps_diagnostics(s, cmd) == DIAGNOSTICS_MAY_STAY);
+    bool may_lose = may_lose_diagnostics(s, cmd);
+    bool is_told_apart = asks_counts || asks_diagnostics || about_before || asks_told || may_lose;
+    cmd->joined = BYTES_NONE;
+    cmd->server_seq = 1;
     if (be->sandbox == SANDBOX_IN)
         return true;
     if (!forget_user_vars(t, s, cmd, why))
         return false;
-    if (multi_matters && be->multi_statements != s->multi_statements)
+    if (multi_matters(s, cmd))
         write_option(be, s->multi_statements);
     if (s->asks_for_gtids || be->gtids != TRACK_NO_GTIDS)
-        align_gtids(s);
-    if (!restore_for(s, cmd, why))
+        align_gtids(s, &b);
+    bool ok = restore_for(s, cmd, &b, why);
+    if (is_told_apart || !ok)
+        before_send(&b, be);
+    if (!ok)
         return false;
     if (asks_told) {
         diagnostics_signal(s, be);
         owe(be, OWED_SIGNAL);
-    } else if (may_lose_diagnostics(s, cmd)) {
+    } else if (may_lose) {
         diagnostics_mark(s, be);
         owe(be, OWED_SIGNAL);
     } else if (about_before) {
         clear_diagnostics(s, be);
     }
     bool spoils = asks_counts && be->n_owed > 0;
-    bool wait = !cmd->st.reads_only || cmd->stmt != NULL || spoils;
-    if (wait && be->n_owed > 0)
+    bool restores = be->n_owed > 0 || b.n > 0, wait = may_harm(cmd) || spoils;
+    begin_transaction(s, &b);
+    if (wait && !is_told_apart && before_join(&b, s, cmd))
+        return true;
+    before_send(&b, be);
+    if (wait && restores)
         count(session_worker(s), restores_awaited);
-    begin_transaction(s, be);
     if (wait && !align_settle(t, s, why))
         return is_sandboxed(be, why);
     return !spoils || counts_are_gone(s, why);

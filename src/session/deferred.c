@@ -8,8 +8,9 @@
  *   SELECT  ──►        ──►  BEGIN, SELECT one send
  *           ◄──        ◄──  OK, rows      the OK is owed: nobody sees it
  *
- * A statement that may do more than read waits for the server's consent, as it does for whatever is
- * restored (align.c), so nothing ever runs outside of the transaction that its client believes in.
+ * A statement that may do more than read goes in one text with the BEGIN, as with whatever is restored, or
+ * waits for the server's consent (align.c), so nothing ever runs outside of the transaction that its client
+ * believes in.
  * If there is no consent, or no server, the statement has failed and the transaction is still to
  * begin.
  *
@@ -171,9 +172,9 @@ bool deferred_answer(struct task *t, struct session *s, struct command *cmd, str
 
 /* ---- when there is something to do ------------------------------------------------------------ */
 
-void deferred_write(const struct session *s, struct backend *be)
+struct bytes deferred_text(const struct session *s)
 {
-    backend_write(be, COM_QUERY, texts[s->deferred]);
+    return texts[s->deferred];
 }
 
 void deferred_has_run(struct session *s)
@@ -194,7 +195,7 @@ bool deferred_run(struct task *t, struct session *s, struct outcome *out)
 {
     struct plan plan;
     struct attempt attempt = { .n_avoid = 0 };
-    const struct command begin = {
+    struct command begin = {
         .code = COM_QUERY,
         .whole = true,
         .st = { .verb = deferred_begins(s) ? VERB_BEGIN : VERB_SET },

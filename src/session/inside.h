@@ -128,6 +128,7 @@ struct command {
     struct stmt *stmt;            /* EXECUTE, FETCH, ...                                  */
     struct bytes rewritten;       /* the text that the server gets, if not the client's: own_id.c */
     struct bytes stripped;        /* to be sent instead of `wire`: without query attributes */
+    struct bytes joined;          /* statements of ours in front of its text, or nothing: joined.c */
     bool has_own_id;              /* what comes back may show that                        */
     bool (*answer)(struct task *t, struct session *s, struct command *cmd, struct fault *why);
 };
@@ -234,8 +235,8 @@ void pace_note(const struct session *s, const struct command *cmd, const struct 
 struct paces *paces_new(void);    /* the caller frees with mem_free() */
 
 /* Make the backend's state ours.  What it writes is sent together with the command when the
- * command only reads; otherwise the server's consent is awaited. */
-bool align(struct task *t, struct session *s, const struct command *cmd, const struct plan *plan,
+ * command only reads, or becomes part of its text; otherwise the server's consent is awaited. */
+bool align(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
            struct fault *why);
 /* MySQL's OK for these has the warnings of the statement before. */
 bool tells_of_before(const struct backend *be, const struct command *cmd);
@@ -249,6 +250,31 @@ void give_insert_id(const struct session *s, struct backend *be);
 bool align_settle(struct task *t, struct session *s, struct fault *why);
 /* The same as align() for any state, awaited. */
 bool align_to(struct task *t, struct session *s, struct state *wanted, struct fault *why);
+/* The fault is that the account's password has expired?  What the server lets pass then needs no state. */
+bool is_sandboxed(struct backend *be, struct fault *why);
+/* Write COM_SET_OPTION. */
+void write_option(struct backend *be, bool multi_statements);
+
+/* ---- joined.c: what is said to a server before a command --------------------------------------- */
+
+struct before {
+    struct buf texts;             /* one behind the other; of OWED_SCHEMA the name        */
+    unsigned n;
+    struct {
+        enum owed what;
+        size_t end;               /* in `texts`                                           */
+    } parts[6];
+};
+void before_add(struct before *b, enum owed what, struct bytes text);
+/* As commands of their own. */
+void before_send(struct before *b, struct backend *be);
+/* In one text with the command, which then runs only if all of them have gone well.  False, and nothing is
+ * changed, if that can't be (or there is nothing to be said). */
+bool before_join(struct before *b, struct session *s, struct command *cmd);
+/* The server owes one more answer. */
+void owe(struct backend *be, enum owed what);
+/* Is there anything behind a semicolon in a command's text?  In doubt, yes. */
+bool has_tail(const struct session *s, const struct command *cmd);
 
 /* ---- relay.c -------------------------------------------------------------------------------- */
 
@@ -601,8 +627,8 @@ static inline bool deferred_begins(const struct session *s)
 {
     return s->deferred >= DEFERRED_BEGIN;
 }
-/* Write that in front of what comes next; the answer is the caller's to expect. */
-void deferred_write(const struct session *s, struct backend *be);
+/* The statement that begins it. */
+struct bytes deferred_text(const struct session *s);
 /* The server has consented. */
 void deferred_has_run(struct session *s);
 /* Does the command ask about the statement before, which has not run yet?  Then it must first. */

@@ -468,12 +468,33 @@ static bool expects_nothing(const struct command *cmd)
     return cmd->response == RESPONSE_NONE;
 }
 
+/* What was sent before the command has gone well; or it is sure, in one text with the command, that this has
+ * not run: then there are no effects of it. */
+static bool settle_before(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
+{
+    struct backend *be = s->lease;
+    bool is_joined = cmd->joined.len > 0;
+    bool ok = align_settle(t, s, &out->why);
+    if (is_joined && !be->joined_refused)
+        learn_effects(s, cmd);
+    if (ok || !is_joined || !be->joined_refused)
+        return ok;
+    out->sent = false;
+    if (!is_sandboxed(be, &out->why))
+        return false;
+    cmd->joined = BYTES_NONE;
+    cmd->server_seq = 1;
+    learn_effects(s, cmd);
+    return send_command(t, s, cmd, out);
+}
+
 bool relay(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
     struct backend *be = s->lease;
     be->commands++;
     atomic_fetch_add_explicit(&be->server->commands, 1, memory_order_relaxed);
-    learn_effects(s, cmd);
+    if (cmd->joined.len == 0)
+        learn_effects(s, cmd);
     const struct state *before = s->state;
     bool sent = out->is_followed || send_command(t, s, cmd, out);
     out->sent |= out->is_followed;
@@ -491,7 +512,7 @@ bool relay(struct task *t, struct session *s, struct command *cmd, struct outcom
     }
     if (sent)
         follow_lead(s, cmd, out);
-    if (!align_settle(t, s, &out->why))
+    if (!settle_before(t, s, cmd, out))
         return false;
     if (!relay_response(t, s, cmd, out) || !follow_settle(t, s, cmd, out, before) ||
         !stream_flush(t, &s->client, stall_deadline(t), &out->why))

@@ -359,6 +359,10 @@ static bool prepare_there(struct task *t, struct session *s, struct stmt *st, st
 {
     struct backend *be = s->lease;
     struct prepared p;
+    if (be->n_owed > 0)           /* a read would have gone along with that */
+        count(session_worker(s), restores_awaited);
+    if (!align_settle(t, s, why))
+        return false;
     struct state *then = state_to_prepare_in(st->text->state, be->state);
     bool aligned = align_to(t, s, then, why);
     state_drop(then);

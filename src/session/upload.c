@@ -182,12 +182,27 @@ static bool send_long(struct task *t, struct session *s, struct command *cmd, st
     return out->drained;
 }
 
+/* With statements of ours in front of its text. */
+static bool send_joined(struct task *t, struct session *s, const struct command *cmd, struct fault *why)
+{
+    struct stream *to = &s->lease->stream;
+    struct bytes payload = bytes_skip(what_to_send(cmd), FRAME_HEADER);
+    size_t front = cmd->stripped.len > 0 ? 1 : cmd->text_at;
+    uint8_t header[FRAME_HEADER];
+    frame_set_header(header, (uint32_t)(payload.len + cmd->joined.len), 0);
+    return stream_put(t, to, bytes_of(header, sizeof header), stall_deadline(t), why) &&
+           stream_put(t, to, bytes_of(payload.data, front), stall_deadline(t), why) &&
+           stream_put(t, to, cmd->joined, stall_deadline(t), why) &&
+           stream_put(t, to, bytes_skip(payload, front), stall_deadline(t), why);
+}
+
 bool send_command(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
     struct stream *to = &s->lease->stream;
     uint64_t sent_before = to->sent;
-    bool ok = cmd->whole ? stream_put(t, to, what_to_send(cmd), stall_deadline(t), &out->why)
-                         : send_long(t, s, cmd, out);
+    bool ok = !cmd->whole            ? send_long(t, s, cmd, out)
+              : cmd->joined.len == 0 ? stream_put(t, to, what_to_send(cmd), stall_deadline(t), &out->why)
+                                     : send_joined(t, s, cmd, &out->why);
     ok = ok && stream_flush(t, to, stall_deadline(t), &out->why);
     out->sent |= to->sent > sent_before;
     return ok;

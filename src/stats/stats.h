@@ -76,6 +76,7 @@ enum served_by { SERVED_PRIMARY, SERVED_REPLICA, SERVED_HERE };
     X(pipelined_alone, "of those, run again by themselves: their answer had warnings or an error") \
     X(lent, "idle connections given to another worker")                              \
     X(restores, "commands that needed session state restored first")                 \
+    X(restores_joined, "commands that were sent in one text with what restores, or with a BEGIN") \
     X(restores_awaited, "commands that were sent only when what restores had been answered") \
     X(begins_deferred, "BEGIN and SET autocommit = 0 that were left for the next statement") \
     X(retries, "commands sent again after a dead connection took no byte")           \

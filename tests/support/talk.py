@@ -25,9 +25,8 @@ from fake import FakeServer, column_payload, error_payload, greeting_payload, ok
 from processes import free_port, wait_until
 from wire import (BASE, COM_INIT_DB, COM_PING, COM_QUERY, COM_QUIT, COM_RESET, COM_SET_OPTION,
                   COM_STATISTICS, COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_FETCH, COM_STMT_LONG_DATA,
-                  COM_STMT_PREPARE, COM_STMT_RESET, CONNECT_ATTRS, CONNECT_WITH_DB, DEPRECATE_EOF, LOCAL_FILES, MODERN, PLUGIN_AUTH_LENENC,
-                  SESSION_TRACK, Client,
-                  Closed, Reader, frame, frames, lenenc, lenstr, read_error, read_text_row)
+                  COM_STMT_PREPARE, COM_STMT_RESET, CONNECT_ATTRS, CONNECT_WITH_DB, DEPRECATE_EOF, LOCAL_FILES, MODERN, MULTI_STATEMENTS,
+                  PLUGIN_AUTH_LENENC, SESSION_TRACK, Client, Closed, Reader, frame, frames, lenenc, lenstr, read_error, read_text_row)
 
 ADMIN = ("admin", "admin-secret")
 SECONDS = 10
@@ -36,13 +35,16 @@ FLAGS = {"in_trans": 1, "autocommit": 2, "more": 8, "no_index": 0x20, "cursor": 
          "db_dropped": 0x100, "no_backslash": 0x200, "metadata_changed": 0x400, "out_params": 0x1000,
          "read_only": 0x2000, "state_changed": 0x4000}
 SHAPES = {"plain": BASE, "deprecate_eof": BASE | DEPRECATE_EOF, "modern": MODERN,
-          "eof": MODERN & ~DEPRECATE_EOF, "untracked": MODERN & ~SESSION_TRACK}
+          "single": MODERN & ~MULTI_STATEMENTS, "eof": MODERN & ~DEPRECATE_EOF, "untracked": MODERN & ~SESSION_TRACK}
 COMMANDS = {"query": COM_QUERY, "prepare": COM_STMT_PREPARE, "init_db": COM_INIT_DB, "ping": COM_PING,
             "quit": COM_QUIT, "reset": COM_RESET, "statistics": COM_STATISTICS}
 STATEMENT_COMMANDS = {"execute": COM_STMT_EXECUTE, "fetch": COM_STMT_FETCH, "close_stmt": COM_STMT_CLOSE,
                       "reset_stmt": COM_STMT_RESET, "long_data": COM_STMT_LONG_DATA}
 GREETING = MODERN | LOCAL_FILES | CONNECT_WITH_DB | CONNECT_ATTRS | PLUGIN_AUTH_LENENC
-OWN = (b"SELECT @@session.session_track_", b"SET NAMES ", b"SET @@session.redirect_url=")
+QUESTION = b"SELECT @@session.session_track_"
+OWN = (QUESTION, b"SET NAMES ", b"SET @@session.redirect_url=")
+# What MariaDB reports by itself; how it reads texts is not said; max_allowed_packet.
+ANSWER = "autocommit,character_set_client,character_set_connection,character_set_results,time_zone", "ON", "OFF", "OFF", None
 
 
 class Wrong(AssertionError):
@@ -150,6 +152,7 @@ class ServerEnd:
 
     def __init__(self):
         self.arrived = queue.Queue()
+        self.max_packet = 1 << 24
         self.places, self.current = [], None    # connections, in the order of their first command
         self.server = FakeServer(self._serve)
 
@@ -164,11 +167,22 @@ class ServerEnd:
                 if is_known:
                     self.arrived.put((connection, 0, None))
                 return
-            if packet[:1] == bytes([COM_QUERY]) and packet[1:].startswith(OWN):
+            if packet[:1] == bytes([COM_QUERY]) and packet[1:].startswith(QUESTION):
+                self._tell_usual(connection)
+            elif packet[:1] == bytes([COM_QUERY]) and packet[1:].startswith(OWN):
                 connection.send_raw(frame(1, ok_payload()))
             else:
                 is_known = True
                 self.arrived.put((connection, number, packet))
+
+    def _tell_usual(self, connection):
+        values = [v and v.encode() for v in (*ANSWER, str(self.max_packet))]
+        payloads = ([lenenc(len(values))] + [column_payload(b"?")] * len(values) + [row_payload(values)]
+                    + [ok_of(Words([]), connection.caps, head=0xFE)])
+        seq = 1
+        for payload in payloads:
+            data, seq = frames(seq, payload)
+            connection.send_raw(data)
 
     def next(self):
         """What reaches any connection next; None for its end."""
@@ -376,6 +390,9 @@ class Talk:
     def _do(self, who, words):
         if who == "volvox":
             self.options.update(w.split("=", 1) for w in words)
+            return
+        if who == "server" and words[0].startswith("max_allowed_packet="):
+            self.server.max_packet = int(words[0].split("=")[1])
             return
         if self.volvox is None:
             self._start()
