@@ -215,8 +215,9 @@ static bool start(struct boot *b, struct fault *why)
     config_on_swap(on_config_swap);
     topology_on_swap(pools_topology);
     b->monitor = monitor_new(b->control, b->config, on_topology, b);
-    /* So that the first clients find roles and versions; a dead server must not hold us up. */
-    monitor_first_round(b->monitor, 1.0);
+    /* So that the first clients find roles and versions; a dead server must not hold us up, unless nobody
+     * could write without it. */
+    monitor_first_round(b->monitor, 1.0, 10.0);
     make_workers(b);
     for (unsigned i = 0; i < b->n_workers; i++)
         worker_start(b->workers[i]);

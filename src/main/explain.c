@@ -31,7 +31,7 @@ static void print_candidates(struct config *c, const struct user_config *u, cons
     struct worker *control = worker_new(-1);
     stats_worker_init(control);
     struct monitor *m = monitor_new(control, c, no_publish, NULL);
-    monitor_first_round(m, 3.0);
+    monitor_first_round(m, 3.0, 3.0);
     printf("  group      %s\n", c->groups[u->group].name);
     print_servers(monitor_topology(m), u->group, roles[plan->role]);
     worker_stop(control);

@@ -308,9 +308,9 @@ static bool all_probed(const struct monitor *m)
     return true;
 }
 
-bool monitor_first_round(struct monitor *m, double timeout_s)
+/* Until everybody has been probed, or that time has come. */
+static void collect_until(struct monitor *m, uint64_t deadline_us)
 {
-    uint64_t deadline_us = clock_us() + (uint64_t)(timeout_s * 1e6);
     while (!all_probed(m)) {
         struct probe *p = prober_collect(m->prober, deadline_us);
         if (p == NULL)
@@ -318,6 +318,23 @@ bool monitor_first_round(struct monitor *m, double timeout_s)
         receive(m, p);
     }
     follow_up(m, false);
+}
+
+static bool has_primaries(const struct monitor *m)
+{
+    for (unsigned i = 0; i < m->topology->n_groups; i++)
+        if (m->topology->groups[i].primary == UINT_MAX)
+            return false;
+    return true;
+}
+
+bool monitor_first_round(struct monitor *m, double timeout_s, double patience_s)
+{
+    enum { LOOK_EVERY_US = 100000 };
+    uint64_t begin_us = clock_us();
+    collect_until(m, begin_us + (uint64_t)(timeout_s * 1e6));
+    while (!all_probed(m) && !has_primaries(m) && clock_us() < begin_us + (uint64_t)(patience_s * 1e6))
+        collect_until(m, clock_us() + LOOK_EVERY_US);
     for (unsigned i = 0; i < m->topology->n_groups; i++)
         if (m->topology->groups[i].primary == UINT_MAX)
             tell_no_primary(m->topology->groups[i].name);

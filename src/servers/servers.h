@@ -161,8 +161,9 @@ struct monitor;
 struct monitor *monitor_new(struct worker *control, struct config *c,
                             void (*publish)(void *arg, struct topology *t), void *arg);
 /* BLOCKING, before the control loop runs: wait until every server has been probed once, so
- * that the first topology knows the roles.  False if `timeout_s` passed first. */
-bool monitor_first_round(struct monitor *m, double timeout_s);
+ * that the first topology knows the roles; for `timeout_s`, or up to `patience_s` while a group's primary
+ * is not known.  False if that passed first. */
+bool monitor_first_round(struct monitor *m, double timeout_s, double patience_s);
 /* New configuration: registry and topology follow at once. */
 void monitor_configure(struct monitor *m, struct config *c);
 /* SERVER name DRAIN | DISABLE | ENABLE: the new topology is published before it returns.  False

@@ -181,18 +181,18 @@ def test_a_lost_connection_is_nobodys_loss(place, narrow):
                     place.primary.query(f"kill {thread}")
             over.wait(0.05)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        with crowd(n.port) as clients:
+    with crowd(n.port) as clients:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
             def one_round():
                 for i, r in enumerate(ask_all(clients, lambda i: f"select {i}, name from items where id = 1")):
                     # the server's own word to a statement that it was killed in the middle of is an answer
                     assert isinstance(r, ServerError) and r.code in (1317, 1927, 2013) or r.rows == [[b"%d" % i, b"apple"]]
-            until_shared(n, one_round, least=200)
-    finally:
-        over.set()
-        killer.join()
+            until_shared(n, one_round, least=100)
+        finally:
+            over.set()
+            killer.join()
 
 
 def test_kill_query_hits_nobody_else(place, narrow):
@@ -204,6 +204,7 @@ def test_kill_query_hits_nobody_else(place, narrow):
             with Client(n.port, *APP) as killer:
                 while not over.is_set():
                     killer.query(f"kill query {victim}")
+                    over.wait(0.01)
         killer = threading.Thread(target=kill)
         killer.start()
         try:
@@ -214,7 +215,7 @@ def test_kill_query_hits_nobody_else(place, narrow):
                     else:
                         assert not isinstance(r, ServerError), f"client {i}: {r}"
                         assert r.rows == [[b"%d" % (i + 1), b"pear"]]
-            until_shared(n, one_round, least=200)
+            until_shared(n, one_round, least=40)
         finally:
             over.set()
             killer.join()

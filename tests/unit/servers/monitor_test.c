@@ -129,7 +129,7 @@ static void a_server_is_followed_through_its_life(void **state)
     snprintf(text, sizeof(text), QUICK "monitor_user=root\n[server db1]\naddress=127.0.0.1:%u\n",
              db.port);
     tower_open(&w, text);
-    assert_true(monitor_first_round(w.monitor, 5));
+    assert_true(monitor_first_round(w.monitor, 5, 5));
     assert_int_equal(w.published, 0);
     assert_int_equal(server_at(&w, 0)->health, HEALTH_UP);
     assert_int_equal(primary_of(&w), 0);
@@ -215,7 +215,7 @@ static void the_first_round_does_not_wait_for_those_that_hang(void **state)
              port);
     tower_open(&w, text);
     uint64_t began = clock_us();
-    assert_false(monitor_first_round(w.monitor, 0.2));
+    assert_false(monitor_first_round(w.monitor, 0.2, 0.2));
     assert_in_range(clock_us() - began, 190000, 700000);
     tower_close(&w);
     close(fd);
