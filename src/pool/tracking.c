@@ -75,9 +75,15 @@ static bool is_on(struct bytes value)
     return bytes_equal_nocase(value, BYTES_LITERAL("ON")) || bytes_equal(value, BYTES_LITERAL("1"));
 }
 
-struct tracking *tracking_changed(const struct tracking *from, struct bytes name, struct bytes value)
+struct tracking *tracking_changed(const struct tracking *from, struct bytes name,
+                                  struct bytes value)
 {
-    struct tracking x = *from;
+    /* (without its count, which others change meanwhile) */
+    struct tracking x = { .variables = from->variables,
+                          .schema = from->schema,
+                          .state_change = from->state_change,
+                          .gtids = from->gtids,
+                          .transactions = from->transactions };
     if (bytes_equal(name, BYTES_LITERAL("session_track_system_variables")))
         x.variables = value;
     else if (bytes_equal(name, BYTES_LITERAL("session_track_schema")))
