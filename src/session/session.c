@@ -668,6 +668,7 @@ void sessions_worker_release(struct worker *w)
     gates_release(ss);
     pin_table_free(ss->pins);
     map_release(&ss->by_id);
+    routines_release(ss);
     mem_free(ss);
     worker_set_part(w, PART_SESSIONS, NULL);
 }

@@ -26,6 +26,7 @@ struct sessions_shared {
     struct map quotas;            /* user name -> struct quota, only users with a limit    */
     struct account_store learnt;  /* what logins told of accounts                         */
     struct throttle *throttle;    /* failed logins by address                             */
+    atomic_uint routines_changed; /* how often, routines.c                                */
 };
 void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *rsa);
 void sessions_shared_release(struct sessions_shared *shared);
