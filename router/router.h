@@ -175,6 +175,21 @@ unsigned statement_user_vars(struct bytes sql, const struct lexer_mode *mode, st
 unsigned statement_unscoped_vars(struct bytes sql, const struct lexer_mode *mode, struct bytes *names,
                                  unsigned max);
 
+/* calls.c: what looks like calls of functions that are not built in, in the order of the text: the names as they
+ * are written, without quotes; a call may come twice.  At most `max`; how many there are.  What is none, a table
+ * with its columns for instance, may be among them. */
+struct call {
+    struct bytes schema;          /* data NULL: the session's                              */
+    struct bytes name;
+};
+unsigned statement_calls(struct bytes sql, const struct lexer_mode *mode, struct call *calls, unsigned max);
+/* What a stored function with this text may do to named locks, apart from what functions do that it calls. */
+enum routine_acts {
+    ROUTINE_LOCKS = 1,            /* it may take one, or do what can't be seen              */
+    ROUTINE_RELEASES = 2
+};
+unsigned routine_acts(struct bytes sql, const struct lexer_mode *mode);
+
 /* values.c: an OK reported `id` for this text.  Certainly none of the values that the text itself gave (its
  * parameters apart), but one that the server made? */
 bool statement_gives_no_id(struct bytes sql, const struct lexer_mode *mode, uint64_t id);

@@ -70,8 +70,9 @@ static bool is_plain_read(const struct command *cmd)
 static bool is_free(const struct session *s)
 {
     return s->pins == 0 && s->knows_status && s->unclear == 0 && s->deferred == DEFERRED_NOTHING &&
-           (s->status & (STATUS_AUTOCOMMIT | STATUS_IN_TRANS)) == STATUS_AUTOCOMMIT && !s->has_new_id &&
-           !s->used_found_rows && !s->asks_for_gtids && !s->mode.quotes_unknown && !s->reads_anew &&
+           (s->status & (STATUS_AUTOCOMMIT | STATUS_IN_TRANS)) == STATUS_AUTOCOMMIT &&
+           !s->has_new_id && !routines_are_unread(s) && !s->used_found_rows && !s->asks_for_gtids &&
+           !s->mode.quotes_unknown && !s->reads_anew &&
            (s->more == NULL || s->more->tracking == NULL) &&
            !habit_is_known(s, &s->home->shared->counts);
 }

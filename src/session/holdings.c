@@ -212,7 +212,8 @@ static bool is_harmless(const struct token *literal, const struct lexer_mode *mo
     const uint32_t unseen = EFFECT_NAMED_LOCK | EFFECT_HANDLER | EFFECT_TEXT_PREPARE | EFFECT_MULTI |
                             EFFECT_INSTANCE_LOCK | EFFECT_TABLE_LOCK | EFFECT_ROLE |
                             EFFECT_RESOURCE_GROUP | EFFECT_SETS_UNREPORTED | EFFECT_SETS_ONE_SHOT |
-                            EFFECT_USER_VAR | EFFECT_TEMP_TABLE | EFFECT_PROCEDURE | EFFECT_TRACKING;
+                            EFFECT_USER_VAR | EFFECT_TEMP_TABLE | EFFECT_PROCEDURE | EFFECT_TRACKING |
+                            EFFECT_UNKNOWN_FUNCTION;
     struct bytes text = literal->text;
     struct statement st;
     if (literal->kind != TOKEN_STRING || text.len < 2 || (text.data[0] != '\'' && text.data[0] != '"'))
@@ -379,6 +380,19 @@ void holdings_note(struct session *s, const struct command *cmd, bool failed)
         read_ended(h, &e, cmd, &s->mode);
     }
     draw_pins(s, h);
+}
+
+void holdings_lock_unseen(struct session *s)
+{
+    struct holdings *h = holdings_of(s);
+    h->of[HELD_LOCK].unclear = true;
+    draw_pins(s, h);
+}
+
+void holdings_doubt_locks(struct session *s)
+{
+    if ((s->pins & PIN_NAMED_LOCK) != 0)
+        holdings_of(s)->locks_in_doubt = true;
 }
 
 bool holdings_are_in_doubt(const struct session *s)

@@ -22,6 +22,8 @@ struct sessions {
     struct id_table ids;
     struct pin_table *pins;
     struct paces *paces;          /* follow.c                                             */
+    struct map routines;          /* of servers, as far as is known: routines.c           */
+    unsigned routines_as_of;
     struct list gates;            /* paused groups, pause.c                               */
     struct list arriving;         /* wait until fewer are logging in                      */
     unsigned n_logging_in;        /* with a task                                          */
@@ -67,6 +69,7 @@ struct session_more {
     struct diagnostics *diagnostics; /* of the last statement, when its connection was given away */
     struct fault *told;           /* the error that was Volvox's answer to it: no server knows that */
     struct holdings *holdings;    /* see holdings.c                                       */
+    struct unread *unread;        /* see routines.c; NULL: nothing                        */
     uint16_t n_warnings;          /* what MySQL says of those with commands that are none    */
     bool diagnostics_in_doubt;    /* what SHOW WARNINGS says can't be known                 */
     bool has_mark;                /* see diagnostics_mark()                               */
@@ -536,7 +539,27 @@ void holdings_note(struct session *s, const struct command *cmd, bool failed);
 bool holdings_are_in_doubt(const struct session *s);
 /* Then: ask the lease.  Clears its diagnostics.  Parks. */
 bool holdings_ask(struct task *t, struct session *s, struct fault *why);
+/* There may be a named lock that no text shows; some may be gone. */
+void holdings_lock_unseen(struct session *s);
+void holdings_doubt_locks(struct session *s);
 void holdings_forget(struct session *s);
+
+/* ---- routines.c: named locks that stored functions take ------------------------------------------ */
+
+/* A command with EFFECT_UNKNOWN_FUNCTION has ended; one that defined something has. */
+void routines_note(struct session *s, const struct command *cmd);
+void routines_changed(struct session *s, const struct command *cmd);
+/* Has the session called functions that have not been looked at?  They must be before it lets go. */
+bool routines_are_unread(const struct session *s);
+/* Would it let go with these pins, or but for locks that may be gone? */
+static inline bool routines_matter(uint32_t pins)
+{
+    return (pins & ~(PIN_LEAVABLE | PIN_NAMED_LOCK)) == 0;
+}
+/* Then: ask the lease.  Clears its diagnostics.  Parks. */
+bool routines_read(struct task *t, struct session *s, struct fault *why);
+void routines_forget(struct session *s);
+void routines_release(struct sessions *ss);
 
 /* ---- leave.c ---------------------------------------------------------------------------------- */
 

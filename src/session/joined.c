@@ -143,6 +143,7 @@ bool before_join(struct before *b, struct session *s, struct command *cmd)
     for (unsigned i = 0; i < b->n; i++)
         owe(be, b->parts[i].what);
     be->n_joined = (uint8_t)b->n;
+    be->joined_refused = false;
     cmd->joined = joined;
     cmd->server_seq = (uint8_t)(b->n + 1);
     forget(b);

@@ -20,6 +20,7 @@ static const struct {
     { PIN_COUNTS, "row counts" },
     { PIN_TABLE_LOCK, "table lock" },
     { PIN_ONE_SHOT, "SET TRANSACTION" },
+    { PIN_IS_NULL, "sql_auto_is_null" },
     { PIN_TEMP_TABLE, "temporary table" },
     { PIN_USER_VAR, "user variable" },
     { PIN_USER_VAR_HELD, "user variable that can't be replayed" },

@@ -381,10 +381,13 @@ static bool relay_response(struct task *t, struct session *s, struct command *cm
     return out->over;
 }
 
-/* A query of ours would make MySQL forget what the client may ask for next. */
-static bool save_diagnostics(struct task *t, struct session *s, struct outcome *out)
+/* A query of ours would make MySQL forget what the client may ask for next, and one that uses tables MariaDB, too. */
+static bool save_diagnostics(struct task *t, struct session *s, const struct command *cmd, bool uses_tables,
+                             struct outcome *out)
 {
-    if (s->lease->is_mariadb || (out->warnings == 0 && !out->got_error))
+    bool has_older = uses_tables && (s->pins & PIN_DIAGNOSTICS) != 0 &&
+                     keeps_diagnostics(s, cmd) != DIAGNOSTICS_GO;
+    if ((s->lease->is_mariadb && !uses_tables) || (out->warnings == 0 && !out->got_error && !has_older))
         return true;
     out->diagnostics_taken = diagnostics_take(t, s, &out->why);
     if (!out->diagnostics_taken && out->why.blame == BLAME_OURS) {
@@ -423,17 +426,28 @@ static bool see_mark(struct task *t, struct session *s, struct outcome *out)
     return true;
 }
 
-/* What the reply left open is asked while the client reads its answer. */
-static bool look_up(struct task *t, struct session *s, const struct command *cmd, struct outcome *out)
+/* What the text and the reply together say that the command has left behind. */
+static void note_ended(struct session *s, const struct command *cmd, const struct outcome *out)
 {
     bool is_run = cmd->code != COM_STMT_PREPARE;
     if (is_run && ((cmd->st.effects & EFFECT_SETS_INSERT_ID) != 0 || cmd->st.verb == VERB_CALL ||
                    (out->got_error && cmd->st.verb == VERB_WRITE)))
         note_any_insert_id(s);
     holdings_note(s, cmd, out->got_error);
+    if (is_run && (cmd->st.effects & EFFECT_UNKNOWN_FUNCTION) != 0 && out->error != ER_PARSE_ERROR)
+        routines_note(s, cmd);
+    if (is_run && cmd->st.verb == VERB_DDL)
+        routines_changed(s, cmd);
+}
+
+/* What the reply left open is asked while the client reads its answer. */
+static bool look_up(struct task *t, struct session *s, const struct command *cmd, struct outcome *out)
+{
+    bool is_run = cmd->code != COM_STMT_PREPARE;
+    note_ended(s, cmd, out);
+    bool reads_routines = routines_are_unread(s) && routines_matter(pins_behind(s, cmd, out));
     bool is_unreported = is_run && (cmd->st.effects & EFFECT_SETS_UNREPORTED) != 0;
-    bool asks_locks = holdings_are_in_doubt(s);
-    bool asks = s->unclear != 0 || is_unreported || asks_locks;
+    bool asks = s->unclear != 0 || is_unreported || holdings_are_in_doubt(s) || reads_routines;
     bool is_marked = s->more != NULL && s->more->has_mark;
     bool adds = adds_to_diagnostics(s, cmd) && diagnostics_were_taken(s) &&
                 (out->got_error || cmd->code == COM_FIELD_LIST);
@@ -444,13 +458,15 @@ static bool look_up(struct task *t, struct session *s, const struct command *cmd
     bool reports_else = (s->lease->reports_as_asked && (s->pins & PIN_TRACKING) == 0) || s->tracking_unseen;
     if (reports_else && !tracking_end(t, s, cmd, out, &out->why))
         out->over = false;
-    if (out->over && asks && !save_diagnostics(t, s, out))
+    if (out->over && asks && !save_diagnostics(t, s, cmd, reads_routines, out))
         out->over = false;
     if (out->over && is_unreported && !learn_unreported(t, s, cmd, &out->why))
         out->over = false;
     if (out->over && s->unclear != 0 && !learn_unclear(t, s, &out->why))
         out->over = false;
-    if (out->over && asks_locks && !holdings_ask(t, s, &out->why))
+    if (out->over && reads_routines && !routines_read(t, s, &out->why))
+        out->over = false;
+    if (out->over && holdings_are_in_doubt(s) && !holdings_ask(t, s, &out->why))
         out->over = false;
     bool wants_id = s->has_new_id && pins_behind(s, cmd, out) == 0;
     if (is_run)

@@ -26,6 +26,7 @@ struct sessions_shared {
     struct map quotas;            /* user name -> struct quota, only users with a limit    */
     struct account_store learnt;  /* what logins told of accounts                         */
     struct throttle *throttle;    /* failed logins by address                             */
+    atomic_uint routines_changed; /* how often, routines.c                                */
 };
 void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *rsa);
 void sessions_shared_release(struct sessions_shared *shared);
@@ -58,6 +59,7 @@ enum session_phase {
 #define PIN_COUNTS 0x00000004u         /* FOUND_ROWS() or ROW_COUNT() may be asked for    */
 #define PIN_TABLE_LOCK 0x00000008u     /* LOCK TABLES, until UNLOCK                       */
 #define PIN_ONE_SHOT 0x00000010u       /* SET TRANSACTION for the next one                */
+#define PIN_IS_NULL 0x00000020u        /* while sql_auto_is_null is on: IS NULL may be about its INSERT */
 #define PIN_EXPIRED 0x04000000u        /* it must change its password first               */
 /* Held only in case the client asks about its last statement, or goes on in the same way: who wants to
  * leave may. */

@@ -146,6 +146,7 @@ void statements_forget(struct session *s)
     untold_free(s->more->untold);
     diagnostics_forget(s);
     holdings_forget(s);
+    routines_forget(s);
     *s->more = (struct session_more){ .ends = s->more->ends };
     s->has_new_id = false;
     s->asks_for_gtids = false;

@@ -209,12 +209,20 @@ static void leave_sandbox(struct session *s, const struct command *cmd)
                        ((be->caps & CAP_SESSION_TRACK) == 0 ? PIN_UNTRACKED : 0));
 }
 
+/* With it, `id IS NULL` asks once for the row that this very connection has inserted last. */
+static uint32_t pins_of_state(const struct state *state)
+{
+    struct bytes is_null = state_value(state, BYTES_LITERAL("sql_auto_is_null"));
+    return bytes_equal(is_null, BYTES_LITERAL("ON")) ? PIN_IS_NULL : 0;
+}
+
 static void adopt(struct session *s, const struct lesson *l)
 {
     session_pin(s, s->pins | l->pins);
     if (l->n == 0 && !l->has_schema)
         return;
     session_set_state(s, state_changed(s->state, l->has_schema ? &l->schema : NULL, l->changes, l->n));
+    session_pin(s, (s->pins & ~PIN_IS_NULL) | pins_of_state(s->state));
     backend_set_state(s->lease, s->state);
 }
 

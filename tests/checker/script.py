@@ -50,7 +50,7 @@ VARIABLES = {
     "sql_select_limit": ["1", "2", "default"],
     "div_precision_increment": ["2", "8", "default"],
     "lc_time_names": ["'de_DE'", "'en_US'", "'fr_FR'"],
-    "sql_auto_is_null": ["0"],                  # with 1, "id is null" finds what this connection inserted last
+    "sql_auto_is_null": ["0", "1"],
     "foreign_key_checks": ["0", "1"],
     "unique_checks": ["0", "1"],
     "max_sort_length": ["100", "default"],

@@ -36,6 +36,7 @@ def said(client, sql):
 
 
 TABLE, HANDLER, TEXT, LOCK = "temporary table", "HANDLER", "PREPARE as text", "named lock"
+IS_NULL = "sql_auto_is_null"
 
 CREATE = "create temporary table shop.own (a int)"
 COURSES = {
@@ -71,6 +72,8 @@ COURSES = {
                                 ("select release_lock('one')", "transaction"), ("commit", None)],
     "a lock beyond a transaction": [("begin", "transaction"), ("select get_lock('one', 0)", "transaction"),
                                     ("commit", LOCK), ("select release_lock('one')", None)],
+    "IS NULL may ask for the last insert": [("set sql_auto_is_null = 1", IS_NULL), ("select 1", IS_NULL),
+                                            ("set sql_auto_is_null = default", None)],
     "in a chain": [("select get_lock('one', 0); select 2", LOCK), ("select release_lock('one')", LOCK)],
 }
 
@@ -82,6 +85,32 @@ def test_a_pin_ends_with_what_it_is_for(own, course):
             said(c, sql)
             said(c, "do (select count(*) from shop.items)")   # (diagnostics of the one before are a pin, too)
             assert reason(own) == expected, sql
+
+
+def test_is_null_finds_the_sessions_own_last_insert(place, own):
+    """(MariaDB once, MySQL again and again.)"""
+    for table in ("counted", "counted2"):
+        place.primary.query(f"create table shop.{table} (id int primary key auto_increment, a int)")
+    try:
+        with Client(own.port, db="shop") as c, Client(own.port, db="shop") as other, place.direct(db="shop") as d:
+            def both(sql):
+                seen = c.query(sql.format("counted")).rows
+                assert seen == d.query(sql.format("counted2")).rows
+                return seen
+            both("set sql_auto_is_null = 1")
+            for i in range(3):
+                both(f"insert into {{}} (a) values ({i})")
+                other.query("insert into counted (a) values (10)")
+                assert both("select a from {} where id is null") == [[str(i).encode()]]
+                both("select a from {} where id is null")
+                assert other.query("select a from counted where id is null").rows == []
+            c.simple(COM_RESET), d.simple(COM_RESET)
+            both("insert into {} (a) values (5)")
+            assert both("select a from {} where id is null") == []
+            wait_until(lambda: reason(own) is None, 5)
+    finally:
+        for table in ("counted", "counted2"):
+            place.primary.query(f"drop table shop.{table}")
 
 
 def test_a_lock_that_others_have_is_no_reason(own):
