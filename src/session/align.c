@@ -257,7 +257,7 @@ bool align(struct task *t, struct session *s, const struct command *cmd, const s
     struct backend *be = s->lease;
     bool multi_matters = (cmd->st.effects & EFFECT_MULTI) != 0 || cmd->st.is_broken || !cmd->whole;
     bool asks_counts = counts_are_asked(s, cmd);
-    bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
+    bool asks_diagnostics = diagnostics_are_asked(cmd);
     /* (what clears them would take the place of what counts are about) */
     bool goes_with = goes_with_before(be, cmd);
     uint32_t has_its_own = asks_diagnostics || goes_with ? PIN_DIAGNOSTICS | PIN_EXPIRED : PIN_PASSING;

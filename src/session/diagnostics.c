@@ -341,7 +341,7 @@ bool diagnostics_are_here(const struct session *s, const struct command *cmd, st
 {
     bool is_known =
         !diagnostics_were_taken(s) && (s->more == NULL || !s->more->diagnostics_in_doubt);
-    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) == 0 || cmd->code == COM_STMT_PREPARE || is_known)
+    if (!diagnostics_are_asked(cmd) || is_known)
         return true;
     return fault_set(
         why, BLAME_POLICY, ER_UNKNOWN_ERROR,

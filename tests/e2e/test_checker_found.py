@@ -339,6 +339,19 @@ def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
     assert through in (None, direct)
 
 
+def test_an_error_about_a_statement_that_asks_for_errors_is_asked_for(place, one):
+    """(MySQL prepares no SHOW WARNINGS.)"""
+    def story(c, others):
+        if place.family == "mysql":
+            return None
+        s = c.prepare("show warnings")
+        tried(c.simple, 0x77)
+        others("select 1")
+        return error_of(c.fetch, s, 1), [row[:2] for row in c.execute(s).rows]
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
 def test_found_rows_of_a_table_made_of_a_select(place, one):
     def story(c, others):
         c.query("select 1")
