@@ -339,6 +339,22 @@ def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
     assert through in (None, direct)
 
 
+def test_a_session_that_settles_finds_nothing_of_variables_that_it_never_set(place, one):
+    """(In a transaction a variable that others have set is NULL with their type and collation.)"""
+    procedures(place, "select 1 as a")
+
+    def story(c, others):
+        told = []
+        for sql in "call shop.checked0()", "create temporary table settled (a int)", "prepare p from 'select 1'":
+            others("set @never = _latin1 'x' collate latin1_bin, @ever = 1.5")
+            c.query(sql)
+            told.append(shown(c.query("select @never, @ever, collation(@never)")))
+            c.simple(COM_RESET)
+        return told
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
 def test_an_error_about_a_statement_that_asks_for_errors_is_asked_for(place, one):
     """(MySQL prepares no SHOW WARNINGS.)"""
     def story(c, others):
