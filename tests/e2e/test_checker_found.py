@@ -368,6 +368,22 @@ def test_an_error_about_a_statement_that_asks_for_errors_is_asked_for(place, one
     assert through == direct
 
 
+def test_found_rows_of_rows_that_a_cursor_has_yet_to_give(place, one):
+    def story(c, others):
+        s = c.prepare("select 1 union select 2 union select 3")
+        told = []
+        for ask in (lambda: c.fetch(s, 1), lambda: c.fetch(s, 9), lambda: None):
+            s.columns = c.execute(s, [], 1).columns
+            told.append(c.query("select found_rows()").rows)
+            ask()
+            s.columns = c.execute(s, [], 1).columns
+            ask()
+            told.append(c.query("select found_rows()").rows)
+        return told
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
 def test_found_rows_of_a_table_made_of_a_select(place, one):
     def story(c, others):
         c.query("select 1")
