@@ -411,3 +411,19 @@ def test_found_rows_is_not_of_what_volvox_asks_about_trackers(place, one):
             return None
     direct, through = both(place, one, story)
     assert through in (None, direct)
+
+
+def test_autocommit_is_off_where_another_session_had_put_that_off(place, one):
+    """It had a user variable to take along, and its own SET autocommit = 0 had not been run."""
+    place.primary.query("create table shop.rolled_back (a int)")
+    try:
+        with Client(one.port, db="shop") as c, Client(one.port, db="shop") as other:
+            other.query("select 1")
+            other.query("set autocommit = 0")
+            c.query("set @taken_along = 1")
+            c.query("set autocommit = 0")
+            other.query("insert into rolled_back values (1)")
+            other.query("rollback")
+            assert other.query("select count(*) from rolled_back").rows == [[b"0"]]
+    finally:
+        place.primary.query("drop table shop.rolled_back")
