@@ -359,7 +359,10 @@ static bool prepare_there(struct task *t, struct session *s, struct stmt *st, st
 {
     struct backend *be = s->lease;
     struct prepared p;
-    struct state *then = state_to_prepare_in(st->text->state, be->state);
+    /* (SHOW WARNINGS means the same in any state, and a SET would change what it shows) */
+    bool is_about_before = (st->st.effects & EFFECT_DIAGNOSTICS) != 0 && st->st.verb == VERB_SHOW;
+    struct state *then = is_about_before ? state_take(be->state)
+                                         : state_to_prepare_in(st->text->state, be->state);
     bool aligned = align_to(t, s, then, why);
     state_drop(then);
     if (!aligned)
@@ -468,14 +471,34 @@ static bool bind_types(struct task *t, struct session *s, struct command *cmd,
     return true;
 }
 
-/* No types were ever sent for this statement, and those of another session won't do. */
-static bool needs_unbound(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+/* No types were ever sent for this statement. */
+static bool lacks_types(const struct session *s, const struct command *cmd)
 {
     const struct stmt *st = cmd->stmt;
     struct execute x;
     struct fault why;
-    return bs->bound != 0 && st->types == NULL && st->params > 0 &&
+    return st->types == NULL && st->params > 0 &&
            execute_read(bytes_of(cmd->head, cmd->head_len), st->params, s->caps, &x, &why) && !x.types_sent;
+}
+
+/* ... and those of another session won't do. */
+static bool needs_unbound(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+{
+    return bs->bound != 0 && lacks_types(s, cmd);
+}
+
+/* It has to be prepared anew, and can't be: that it lacks types would have been said first. */
+static bool cannot_prepare(const struct session *s, const struct command *cmd, struct fault *why)
+{
+    if (why->blame != BLAME_QUERY || cmd->code != COM_STMT_EXECUTE || !lacks_types(s, cmd))
+        return false;
+    return fault_set_state(why, BLAME_POLICY, 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute");
+}
+
+/* To prepare SELECT @@warning_count, the connection may have been in another state for a while. */
+static bool spoils_diagnostics(const struct session *s, const struct command *cmd)
+{
+    return diagnostics_are_asked(cmd) && (s->pins & PIN_DIAGNOSTICS) != 0 && cmd->st.verb != VERB_SHOW;
 }
 
 /* MySQL (9.7) does not end the rows of a statement that was first executed for a cursor and now is not. */
@@ -521,9 +544,13 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         bs = NULL;
     bool is_new = bs == NULL;
     if (is_new && !prepare_there(t, s, st, &bs, why))
-        return false;
+        return cannot_prepare(s, cmd, why);
     if (is_new && spoils_counts(s, cmd))
         return counts_are_gone(s, why);
+    if (is_new && spoils_diagnostics(s, cmd)) {
+        diagnostics_doubt(s);
+        return diagnostics_are_here(s, cmd, why);
+    }
     if (executes && !bind_types(t, s, cmd, bs, why))
         return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
     if (executes)

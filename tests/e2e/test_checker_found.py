@@ -384,6 +384,30 @@ def test_found_rows_of_rows_that_a_cursor_has_yet_to_give(place, one):
     assert through == direct
 
 
+def test_a_question_about_errors_that_has_to_be_prepared_anew_is_about_the_error(place, one):
+    """(MySQL prepares none.)  MariaDB warns of a SET big_tables, so that Volvox's SETs are seen."""
+    def story(c, others):
+        if place.family == "mysql":
+            return None
+        s = c.prepare("show warnings")
+        c.query("set big_tables = 1")
+        others("create temporary table leaves_a_reset (a int)")
+        error_of(c.simple, 0x77)
+        return [row[:2] for row in c.execute(s).rows]
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_what_is_wrong_with_an_execution_is_told_before_what_is_wrong_with_its_text(place, one):
+    def story(c, others):
+        s = c.prepare("select name from items where id = ?")
+        others("create temporary table leaves_a_reset (a int)")
+        c.query("create temporary table items (z int)")
+        return error_of(c.execute, s, [4], 0, False)
+    direct, through = both(place, one, story)
+    assert through == direct == 1210
+
+
 def test_found_rows_of_a_table_made_of_a_select(place, one):
     def story(c, others):
         c.query("select 1")
