@@ -269,7 +269,7 @@ void diagnostics_tell_more(struct task *t, struct session *s, const struct comma
     note_warnings(s, n);
 }
 
-static const char mark[] = "volvox: are these kept?";
+static const char mark[] = "Volvox asks whether errors are kept?";
 
 void diagnostics_mark(struct session *s, struct backend *be)
 {
