@@ -78,6 +78,7 @@ struct stmt {
                                      (CACHE_METADATA); counted                             */
     uint8_t *types;               /* 2 bytes a parameter as last sent, or NULL            */
     uint64_t types_number;        /* identifies them for backend_stmt.bound; 0 = none     */
+    uint64_t first_types;         /* as backend_stmt's                                    */
     bool has_cursor, has_long_data;
     bool has_own_id;              /* see own_id.c                                         */
     bool is_only_here;            /* its text was not kept, the session stays             */

@@ -501,6 +501,52 @@ static bool spoils_diagnostics(const struct session *s, const struct command *cm
     return diagnostics_are_asked(cmd) && (s->pins & PIN_DIAGNOSTICS) != 0 && cmd->st.verb != VERB_SHOW;
 }
 
+static uint64_t hash_types(const uint8_t *types, unsigned params)
+{
+    uint64_t h = 0xcbf29ce484222325;
+    for (size_t i = 0; i < 2 * (size_t)params; i++)
+        h = (h ^ types[i]) * 0x100000001b3;
+    return h | 1;
+}
+
+/* The types that an execution is to have; 0: none, or it can't be read. */
+static uint64_t types_of(struct task *t, const struct session *s, const struct command *cmd)
+{
+    const struct stmt *st = cmd->stmt;
+    struct bytes head = bytes_of(cmd->head, cmd->head_len);
+    struct execute x;
+    struct fault why;
+    if (cmd->code != COM_STMT_EXECUTE || st->params == 0 ||
+        !execute_read(head, st->params, s->caps, &x, &why))
+        return 0;
+    if (!x.types_sent)
+        return st->types != NULL ? hash_types(st->types, st->params) : 0;
+    uint8_t *types = arena_alloc(task_arena(t), 2 * (size_t)st->params);
+    execute_types(head, &x, st->params, types);
+    return hash_types(types, st->params);
+}
+
+/* MySQL (9.7) casts parameters to the types of the first execution, whoever's that was; MariaDB (10.11) takes long
+ * data for what another one's types say. */
+static bool is_of_other_types(const struct session *s, const struct command *cmd, const struct backend_stmt *bs,
+                              uint64_t types)
+{
+    const struct stmt *st = cmd->stmt;
+    bool begins_long_data = cmd->code == COM_STMT_SEND_LONG_DATA && !is_open(st);
+    if (s->lease->is_mariadb)
+        return begins_long_data && bs->bound != 0 && bs->bound != st->types_number;
+    bool matters = begins_long_data || (types != 0 && !is_open(st));
+    return matters && bs->first_types != 0 && bs->first_types != types && bs->first_types != st->first_types;
+}
+
+static void note_types(struct stmt *st, struct backend_stmt *bs, uint64_t types)
+{
+    if (bs->first_types == 0)
+        bs->first_types = types;
+    if (st->first_types == 0)
+        st->first_types = types;
+}
+
 /* MySQL (9.7) does not end the rows of a statement that was first executed for a cursor and now is not. */
 static bool is_for_cursors(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
 {
@@ -540,7 +586,9 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         st->text = own;
     }
     struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
-    if (bs != NULL && ((executes && needs_unbound(s, cmd, bs)) || is_for_cursors(s, cmd, bs)))
+    uint64_t types = s->lease->is_mariadb ? 0 : types_of(t, s, cmd);
+    if (bs != NULL && ((executes && needs_unbound(s, cmd, bs)) || is_for_cursors(s, cmd, bs) ||
+                       is_of_other_types(s, cmd, bs, types)))
         bs = NULL;
     bool is_new = bs == NULL;
     if (is_new && !prepare_there(t, s, st, &bs, why))
@@ -555,6 +603,7 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
     if (executes)
         note_execution(cmd, bs);
+    note_types(st, bs, types);
     if (cmd->code == COM_STMT_SEND_LONG_DATA)
         set_long_data(s, st, true);
     /* `wire` lies in client.in or in the arena: ours to write to */

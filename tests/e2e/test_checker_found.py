@@ -5,7 +5,7 @@ import pytest
 
 from processes import wait_until
 from volvox import settings_for
-from wire import (COM_INIT_DB, COM_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_STMT_RESET, Client,
+from wire import (COM_INIT_DB, COM_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_STMT_RESET, LONG_DATA, Client,
                   ServerError)
 
 
@@ -451,3 +451,26 @@ def test_autocommit_is_off_where_another_session_had_put_that_off(place, one):
             assert other.query("select count(*) from rolled_back").rows == [[b"0"]]
     finally:
         place.primary.query("drop table shop.rolled_back")
+
+
+def test_the_types_of_anothers_first_execution_are_not_ones_own(place, one):
+    """MySQL casts what comes later to these: 'abc' to 0, which every text is equal to."""
+    text = "select name from items where name = ?"
+    with Client(one.port, db="shop") as other:
+        def story(c, others):
+            s = c.prepare(text)
+            other.execute(other.prepare(text), [5])
+            return c.execute(s, ["pear"]).rows, c.execute(s, ["nothing"]).rows
+        direct, through = both(place, one, story)
+    assert through == direct == ([[b"pear"]], [])
+
+
+def test_long_data_is_not_of_the_type_that_another_statement_of_the_text_had(place, one):
+    """MariaDB would show the address of the text."""
+    def story(c, others):
+        first, second = c.prepare("select concat(?, 'x')"), c.prepare("select concat(?, 'x')")
+        c.execute(first, [1])
+        c.long_data(second, 0, b"long")
+        return c.execute(second, [LONG_DATA]).rows
+    direct, through = both(place, one, story)
+    assert through == direct == [[b"longx"]]
