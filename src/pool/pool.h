@@ -143,6 +143,7 @@ struct backend_stmt {
                                      and leaves out as long as they stay the same; counted   */
     uint32_t id;                  /* on the server */
     uint64_t bound;               /* whose parameter types the server remembers, 0 = nobody's */
+    uint64_t first_types;         /* on MySQL: those that it was first executed with, hashed; 0 = it was not */
     bool is_open;                 /* a cursor or long data: not to be closed for want of room */
     bool is_executed;             /* it has been; the first time to open a cursor             */
     bool is_for_cursors;

@@ -210,12 +210,22 @@ static void clear_diagnostics(struct session *s, struct backend *be)
     owe(be, OWED_CLEAR);
 }
 
+/* From this command on the session keeps its connection for long, and may ask about any. */
+static bool will_settle(const struct session *s, const struct command *cmd)
+{
+    const uint32_t lasting = PIN_PROCEDURE | PIN_TEMP_TABLE | PIN_TEXT_PREPARE | PIN_ROLE;
+    const struct backend *be = s->lease;
+    return cmd->code != COM_STMT_PREPARE && (pins_of_effects(cmd->st.effects) & lasting) != 0 &&
+           (be->had_user_vars || user_vars_go(be->state, s->state));
+}
+
 /* What the session left in the connection, and may be asked for, has to go elsewhere first: only a reset makes
  * what others set there as if it had never been. */
 static bool forget_user_vars(struct task *t, struct session *s, const struct command *cmd, struct fault *why)
 {
     bool asks_before = s->pins != 0 && ((cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 || counts_are_asked(s, cmd));
-    if ((s->pins & ~PIN_LEAVABLE) != 0 || asks_before || !user_vars_are_others(s, cmd))
+    if ((s->pins & ~PIN_LEAVABLE) != 0 || asks_before ||
+        (!user_vars_are_others(s, cmd) && !will_settle(s, cmd)))
         return true;
     if (s->pins != 0 && !take_along(t, s, keeps_diagnostics(s, cmd), why)) {
         bool stays = why->blame == BLAME_OURS;
@@ -272,7 +282,7 @@ bool align(struct task *t, struct session *s, struct command *cmd, const struct 
     struct backend *be = s->lease;
     struct before b = { .n = 0 };
     bool asks_counts = counts_are_asked(s, cmd);
-    bool asks_diagnostics = (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 && cmd->code != COM_STMT_PREPARE;
+    bool asks_diagnostics = diagnostics_are_asked(cmd);
     /* (what clears them would take the place of what counts are about) */
     bool goes_with = goes_with_before(be, cmd);
     uint32_t has_its_own = asks_diagnostics || goes_with ? PIN_DIAGNOSTICS | PIN_EXPIRED : PIN_PASSING;

@@ -106,7 +106,7 @@ void counts_read(struct session *s, const struct command *cmd, uint64_t rows)
     const uint32_t otherwise =
         EFFECT_LIMIT | EFFECT_CALC_FOUND_ROWS | EFFECT_MULTI | EFFECT_PROCEDURE;
     enum verb v = cmd->st.verb;
-    bool has_cursor = cmd->stmt != NULL && cmd->stmt->has_cursor;
+    bool has_cursor = (s->status & STATUS_CURSOR_EXISTS) != 0;
     set_no_count(s);
     if (!is_statement(cmd) || is_show_of_diagnostics(s, cmd))
         return;

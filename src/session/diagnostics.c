@@ -269,7 +269,7 @@ void diagnostics_tell_more(struct task *t, struct session *s, const struct comma
     note_warnings(s, n);
 }
 
-static const char mark[] = "volvox: are these kept?";
+static const char mark[] = "Volvox asks whether errors are kept?";
 
 void diagnostics_mark(struct session *s, struct backend *be)
 {
@@ -344,9 +344,8 @@ void diagnostics_signal(struct session *s, struct backend *be)
 
 bool diagnostics_are_here(const struct session *s, const struct command *cmd, struct fault *why)
 {
-    bool is_known =
-        !diagnostics_were_taken(s) && !diagnostics_are_in_doubt(s);
-    if ((cmd->st.effects & EFFECT_DIAGNOSTICS) == 0 || cmd->code == COM_STMT_PREPARE || is_known)
+    bool is_known = !diagnostics_were_taken(s) && !diagnostics_are_in_doubt(s);
+    if (!diagnostics_are_asked(cmd) || is_known)
         return true;
     return fault_set(
         why, BLAME_POLICY, ER_UNKNOWN_ERROR,

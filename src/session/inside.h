@@ -88,6 +88,7 @@ struct stmt {
                                      (CACHE_METADATA); counted                             */
     uint8_t *types;               /* 2 bytes a parameter as last sent, or NULL            */
     uint64_t types_number;        /* identifies them for backend_stmt.bound; 0 = none     */
+    uint64_t first_types;         /* as backend_stmt's                                    */
     bool has_cursor, has_long_data;
     bool has_own_id;              /* see own_id.c                                         */
     bool is_only_here;            /* its text was not kept, the session stays             */
@@ -485,6 +486,12 @@ bool settle_insert_id(struct task *t, struct session *s, struct fault *why);
 
 /* ---- diagnostics.c: what SHOW WARNINGS says, without the connection ------------------------------ */
 
+/* Does it ask for them?  (Not with a command about a statement that does.) */
+static inline bool diagnostics_are_asked(const struct command *cmd)
+{
+    return (cmd->st.effects & EFFECT_DIAGNOSTICS) != 0 &&
+           (cmd->code == COM_QUERY || cmd->code == COM_STMT_EXECUTE);
+}
 /* Read them out of the leased backend, whose last command was the session's.  False with OURS: there are
  * too many, the backend is sound; else it is lost.  Parks. */
 bool diagnostics_take(struct task *t, struct session *s, struct fault *why);

@@ -364,7 +364,10 @@ static bool prepare_there(struct task *t, struct session *s, struct stmt *st, st
         count(session_worker(s), restores_awaited);
     if (!align_settle(t, s, why))
         return false;
-    struct state *then = state_to_prepare_in(st->text->state, be->state);
+    /* (SHOW WARNINGS means the same in any state, and a SET would change what it shows) */
+    bool is_about_before = (st->st.effects & EFFECT_DIAGNOSTICS) != 0 && st->st.verb == VERB_SHOW;
+    struct state *then = is_about_before ? state_take(be->state)
+                                         : state_to_prepare_in(st->text->state, be->state);
     bool aligned = align_to(t, s, then, why);
     state_drop(then);
     if (!aligned)
@@ -474,14 +477,80 @@ static bool bind_types(struct task *t, struct session *s, const struct backend *
     return true;
 }
 
-/* No types were ever sent for this statement, and those of another session won't do. */
-static bool needs_unbound(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+/* No types were ever sent for this statement. */
+static bool lacks_types(const struct session *s, const struct command *cmd)
 {
     const struct stmt *st = cmd->stmt;
     struct execute x;
     struct fault why;
-    return bs->bound != 0 && st->types == NULL && st->params > 0 &&
+    return st->types == NULL && st->params > 0 &&
            execute_read(bytes_of(cmd->head, cmd->head_len), st->params, s->caps, &x, &why) && !x.types_sent;
+}
+
+/* ... and those of another session won't do. */
+static bool needs_unbound(const struct session *s, const struct command *cmd, const struct backend_stmt *bs)
+{
+    return bs->bound != 0 && lacks_types(s, cmd);
+}
+
+/* It has to be prepared anew, and can't be: that it lacks types would have been said first. */
+static bool cannot_prepare(const struct session *s, const struct command *cmd, struct fault *why)
+{
+    if (why->blame != BLAME_QUERY || cmd->code != COM_STMT_EXECUTE || !lacks_types(s, cmd))
+        return false;
+    return fault_set_state(why, BLAME_POLICY, 1210, "HY000", "Incorrect arguments to mysqld_stmt_execute");
+}
+
+/* To prepare SELECT @@warning_count, the connection may have been in another state for a while. */
+static bool spoils_diagnostics(const struct session *s, const struct command *cmd)
+{
+    return diagnostics_are_asked(cmd) && (s->pins & PIN_DIAGNOSTICS) != 0 && cmd->st.verb != VERB_SHOW;
+}
+
+static uint64_t hash_types(const uint8_t *types, unsigned params)
+{
+    uint64_t h = 0xcbf29ce484222325;
+    for (size_t i = 0; i < 2 * (size_t)params; i++)
+        h = (h ^ types[i]) * 0x100000001b3;
+    return h | 1;
+}
+
+/* The types that an execution is to have; 0: none, or it can't be read. */
+static uint64_t types_of(struct task *t, const struct session *s, const struct command *cmd)
+{
+    const struct stmt *st = cmd->stmt;
+    struct bytes head = bytes_of(cmd->head, cmd->head_len);
+    struct execute x;
+    struct fault why;
+    if (cmd->code != COM_STMT_EXECUTE || st->params == 0 ||
+        !execute_read(head, st->params, s->caps, &x, &why))
+        return 0;
+    if (!x.types_sent)
+        return st->types != NULL ? hash_types(st->types, st->params) : 0;
+    uint8_t *types = arena_alloc(task_arena(t), 2 * (size_t)st->params);
+    execute_types(head, &x, st->params, types);
+    return hash_types(types, st->params);
+}
+
+/* MySQL (9.7) casts parameters to the types of the first execution, whoever's that was; MariaDB (10.11) takes long
+ * data for what another one's types say. */
+static bool is_of_other_types(const struct backend *be, const struct command *cmd, const struct backend_stmt *bs,
+                              uint64_t types)
+{
+    const struct stmt *st = cmd->stmt;
+    bool begins_long_data = cmd->code == COM_STMT_SEND_LONG_DATA && !is_open(st);
+    if (be->is_mariadb)
+        return begins_long_data && bs->bound != 0 && bs->bound != st->types_number;
+    bool matters = begins_long_data || (types != 0 && !is_open(st));
+    return matters && bs->first_types != 0 && bs->first_types != types && bs->first_types != st->first_types;
+}
+
+static void note_types(struct stmt *st, struct backend_stmt *bs, uint64_t types)
+{
+    if (bs->first_types == 0)
+        bs->first_types = types;
+    if (st->first_types == 0)
+        st->first_types = types;
 }
 
 /* MySQL (9.7) does not end the rows of a statement that was first executed for a cursor and now is not. */
@@ -512,6 +581,19 @@ static bool spoils_counts(const struct session *s, const struct command *cmd)
     return differs;
 }
 
+static bool is_execution(const struct command *cmd)
+{
+    return cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_BULK_EXECUTE;
+}
+
+/* Does the backend's statement do for this execution, of these types, or does it need one of its own? */
+static bool will_do(const struct session *s, const struct backend *be, const struct command *cmd,
+                    const struct backend_stmt *bs, uint64_t types)
+{
+    return !(is_execution(cmd) && needs_unbound(s, cmd, bs)) && !is_for_cursors(be, cmd, bs) &&
+           !is_of_other_types(be, cmd, bs, types);
+}
+
 /* `wire` lies in client.in or in the arena: ours to write to. */
 static void put_id(struct command *cmd, const struct backend_stmt *bs)
 {
@@ -523,7 +605,7 @@ static void put_id(struct command *cmd, const struct backend_stmt *bs)
 bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct stmt *st = cmd->stmt;
-    bool executes = cmd->code == COM_STMT_EXECUTE || cmd->code == COM_STMT_BULK_EXECUTE;
+    bool executes = is_execution(cmd);
     if (!is_open(st) && would_disturb(s, st)) {
         struct stmt_text *own = stmt_text_get(st->text->text, st->text->state,
                                               (uint64_t)s->id << 32 | st->id);
@@ -531,17 +613,23 @@ bool stmt_ready(struct task *t, struct session *s, struct command *cmd, struct f
         st->text = own;
     }
     struct backend_stmt *bs = backend_stmt_find(s->lease, st->text);
-    if (bs != NULL && ((executes && needs_unbound(s, cmd, bs)) || is_for_cursors(s->lease, cmd, bs)))
+    uint64_t types = s->lease->is_mariadb ? 0 : types_of(t, s, cmd);
+    if (bs != NULL && !will_do(s, s->lease, cmd, bs, types))
         bs = NULL;
     bool is_new = bs == NULL;
     if (is_new && !prepare_there(t, s, st, &bs, why))
-        return false;
+        return cannot_prepare(s, cmd, why);
     if (is_new && spoils_counts(s, cmd))
         return counts_are_gone(s, why);
+    if (is_new && spoils_diagnostics(s, cmd)) {
+        diagnostics_doubt(s);
+        return diagnostics_are_here(s, cmd, why);
+    }
     if (executes && !bind_types(t, s, s->lease, cmd, bs, why))
         return why->blame == BLAME_CLIENT ? malformed_command(s, why) : false;
     if (executes)
         note_execution(cmd, bs);
+    note_types(st, bs, types);
     if (cmd->code == COM_STMT_SEND_LONG_DATA)
         set_long_data(s, st, true);
     put_id(cmd, bs);
@@ -552,10 +640,12 @@ bool stmt_is_ready(struct task *t, struct session *s, struct backend *be, struct
 {
     struct fault why;
     struct backend_stmt *bs = backend_stmt_find(be, cmd->stmt->text);
-    if (bs == NULL || would_disturb(s, cmd->stmt) || needs_unbound(s, cmd, bs) ||
-        is_for_cursors(be, cmd, bs) || !bind_types(t, s, be, cmd, bs, &why))
+    uint64_t types = be->is_mariadb ? 0 : types_of(t, s, cmd);
+    if (bs == NULL || would_disturb(s, cmd->stmt) || !will_do(s, be, cmd, bs, types) ||
+        !bind_types(t, s, be, cmd, bs, &why))
         return false;
     note_execution(cmd, bs);
+    note_types(cmd->stmt, bs, types);
     put_id(cmd, bs);
     return true;
 }

@@ -236,8 +236,11 @@ static bool adopt(struct task *t, struct session *s, const struct lookup *l,
             return false;
         changes[i] = (struct state_var){ l->names[i], bytes_str(literal) };
     }
+    /* (not the same where a SET autocommit=0 has been put off) */
+    struct state *there = state_changed(s->lease->state, NULL, changes, l->n);
     session_set_state(s, state_changed(s->state, NULL, changes, l->n));
-    backend_set_state(s->lease, s->state);
+    backend_set_state(s->lease, there);
+    state_drop(there);
     return true;
 }
 

@@ -198,6 +198,8 @@ class Script:
         self.schema, self.family = schema, family
         self.steps, self.statements, self.handle = [], {}, 0
         self.cursors = {}                       # of handles: executed for a cursor the first time?
+        self.typed, self.long = set(), set()    # handles executed with values of any type, with long data
+        self.shown = {}                         # handles whose parameters are columns: is each a number?
 
     def make(self, length):
         self.connect()
@@ -222,7 +224,9 @@ class Script:
         self.steps.append(("query", self.fill(self.random.choice(texts))))
 
     def read(self):
-        self.query(READS)
+        # (behind an aggregate over an empty table of MyISAM's, MariaDB's FOUND_ROWS() is of the statement before)
+        grouped = " group by null" if self.family == "mariadb" else ""
+        self.query([q + grouped if q.startswith("select sum") else q for q in READS])
 
     def ask(self):
         if self.random.random() < 0.6:
@@ -251,7 +255,8 @@ class Script:
         self.query(TEXT_PREPARE)
 
     def call(self):
-        self.query(CALLS)
+        # (the row count of one with OUT parameters is on MySQL that of whatever ran before in that connection)
+        self.query([q for q in CALLS if self.family == "mariadb" or "outs" not in q])
 
     def multi(self):
         self.query(MULTI)
@@ -283,8 +288,13 @@ class Script:
         # follows has the row count of whatever ran before in that connection.
         if self.family == "mysql" and sql.startswith("call outs"):
             return
+        # A user variable has the type there that it had when the statement was prepared.
+        if self.family == "mysql" and sql.startswith("select @a"):
+            return
         self.handle += 1
         self.statements[self.handle] = params
+        if self.family == "mariadb" and "?" in sql.split(" from ")[0] and sql.startswith("select"):
+            self.shown[self.handle] = [self.random.random() < 0.5 for _ in range(params)]
         self.steps.append(("prepare", self.handle, sql))
 
     def execute(self):
@@ -302,6 +312,14 @@ class Script:
             # It also keeps the types of a statement's first parameters, and casts later ones to these; where
             # the statement has to be prepared anew, on another connection, the next are its first.
             values = [str(v) for v in values]
+        elif handle in self.long:
+            values = [str(v) for v in values]
+        elif handle in self.shown:
+            # (the column of a parameter keeps flags of the type that this had at first)
+            values = [r.randint(1, 6) if n else "text" for n in self.shown[handle]]
+            self.typed.add(handle)
+        else:
+            self.typed.add(handle)
         self.steps.append(("execute", handle, values, cursor, r.random() < 0.8))
         if cursor:
             for _ in range(r.randint(0, 2)):
@@ -318,9 +336,11 @@ class Script:
         if not self.statements:
             return
         handle = self.random.choice(list(self.statements))
-        if self.statements[handle] and self.random.random() < 0.6:
+        # (a parameter of another type than before, behind long data: MariaDB takes it for one of the old type)
+        if self.statements[handle] and handle not in self.typed and self.random.random() < 0.6:
+            self.long.add(handle)
             self.steps.append(("long_data", handle, 0, "long" * self.random.randint(1, 3)))
-            values = ["<long>"] + ["3" if self.family == "mysql" else 3] * (self.statements[handle] - 1)
+            values = ["<long>"] + ["3"] * (self.statements[handle] - 1)
             cursor = self.cursors.setdefault(handle, 0) if self.family == "mysql" else 0
             self.steps.append(("execute", handle, values, cursor, True))
         else:

@@ -18,6 +18,11 @@ def definition(column, rows=(), i=0):
     return "a variable" if column.name.startswith(b"@") and column.name[1:2] != b"@" and is_null else column.raw
 
 
+def is_about_unset(column, definitions):
+    """CHARSET() or COLLATION() beside a variable that is NULL: that of its type."""
+    return column.name.lower().startswith((b"charset(@", b"collation(@")) and "a variable" in definitions
+
+
 def steady_value(value):
     """As steady(): errors are rows of SHOW WARNINGS."""
     return steady(value.decode("latin1")).encode("latin1") if isinstance(value, bytes) and len(value) < 500 else value
@@ -27,8 +32,10 @@ def plain(result):
     """A result as something that can be compared and printed."""
     parts = []
     for r in [result, *result.more]:
-        columns = None if r.columns is None else [(c.name, definition(c, r.rows, i)) for i, c in enumerate(r.columns)]
-        rows = [[steady_value(v) for v in row] for row in r.rows] if r.rows else r.rows
+        definitions = [definition(c, r.rows, i) for i, c in enumerate(r.columns or ())]
+        columns = None if r.columns is None else [(c.name, d) for c, d in zip(r.columns, definitions)]
+        unset = [is_about_unset(c, definitions) for c in r.columns or ()]
+        rows = [[None if u else steady_value(v) for v, u in zip(row, unset)] for row in r.rows] if r.rows else r.rows
         parts.append(("ok" if columns is None else "rows", columns, rows,
                       r.affected, r.insert_id, r.status & ~WAS_SLOW, r.warnings, r.info, sorted(r.track)))
     return tuple(parts)

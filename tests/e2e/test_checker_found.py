@@ -5,7 +5,7 @@ import pytest
 
 from processes import wait_until
 from volvox import settings_for
-from wire import (COM_INIT_DB, COM_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_STMT_RESET, Client,
+from wire import (COM_INIT_DB, COM_RESET, COM_SET_OPTION, COM_STMT_FETCH, COM_STMT_RESET, LONG_DATA, Client,
                   ServerError)
 
 
@@ -339,6 +339,75 @@ def test_found_rows_outlasts_what_clears_the_warnings_of_others(place, one):
     assert through in (None, direct)
 
 
+def test_a_session_that_settles_finds_nothing_of_variables_that_it_never_set(place, one):
+    """(In a transaction a variable that others have set is NULL with their type and collation.)"""
+    procedures(place, "select 1 as a")
+
+    def story(c, others):
+        told = []
+        for sql in "call shop.checked0()", "create temporary table settled (a int)", "prepare p from 'select 1'":
+            others("set @never = _latin1 'x' collate latin1_bin, @ever = 1.5")
+            c.query(sql)
+            told.append(shown(c.query("select @never, @ever, collation(@never)")))
+            c.simple(COM_RESET)
+        return told
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_an_error_about_a_statement_that_asks_for_errors_is_asked_for(place, one):
+    """(MySQL prepares no SHOW WARNINGS.)"""
+    def story(c, others):
+        if place.family == "mysql":
+            return None
+        s = c.prepare("show warnings")
+        tried(c.simple, 0x77)
+        others("select 1")
+        return error_of(c.fetch, s, 1), [row[:2] for row in c.execute(s).rows]
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_found_rows_of_rows_that_a_cursor_has_yet_to_give(place, one):
+    def story(c, others):
+        s = c.prepare("select 1 union select 2 union select 3")
+        told = []
+        for ask in (lambda: c.fetch(s, 1), lambda: c.fetch(s, 9), lambda: None):
+            s.columns = c.execute(s, [], 1).columns
+            told.append(c.query("select found_rows()").rows)
+            ask()
+            s.columns = c.execute(s, [], 1).columns
+            ask()
+            told.append(c.query("select found_rows()").rows)
+        return told
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_a_question_about_errors_that_has_to_be_prepared_anew_is_about_the_error(place, one):
+    """(MySQL prepares none.)  MariaDB warns of a SET big_tables, so that Volvox's SETs are seen."""
+    def story(c, others):
+        if place.family == "mysql":
+            return None
+        s = c.prepare("show warnings")
+        c.query("set big_tables = 1")
+        others("create temporary table leaves_a_reset (a int)")
+        error_of(c.simple, 0x77)
+        return [row[:2] for row in c.execute(s).rows]
+    direct, through = both(place, one, story)
+    assert through == direct
+
+
+def test_what_is_wrong_with_an_execution_is_told_before_what_is_wrong_with_its_text(place, one):
+    def story(c, others):
+        s = c.prepare("select name from items where id = ?")
+        others("create temporary table leaves_a_reset (a int)")
+        c.query("create temporary table items (z int)")
+        return error_of(c.execute, s, [4], 0, False)
+    direct, through = both(place, one, story)
+    assert through == direct == 1210
+
+
 def test_found_rows_of_a_table_made_of_a_select(place, one):
     def story(c, others):
         c.query("select 1")
@@ -366,3 +435,42 @@ def test_found_rows_is_not_of_what_volvox_asks_about_trackers(place, one):
             return None
     direct, through = both(place, one, story)
     assert through in (None, direct)
+
+
+def test_autocommit_is_off_where_another_session_had_put_that_off(place, one):
+    """It had a user variable to take along, and its own SET autocommit = 0 had not been run."""
+    place.primary.query("create table shop.rolled_back (a int)")
+    try:
+        with Client(one.port, db="shop") as c, Client(one.port, db="shop") as other:
+            other.query("select 1")
+            other.query("set autocommit = 0")
+            c.query("set @taken_along = 1")
+            c.query("set autocommit = 0")
+            other.query("insert into rolled_back values (1)")
+            other.query("rollback")
+            assert other.query("select count(*) from rolled_back").rows == [[b"0"]]
+    finally:
+        place.primary.query("drop table shop.rolled_back")
+
+
+def test_the_types_of_anothers_first_execution_are_not_ones_own(place, one):
+    """MySQL casts what comes later to these: 'abc' to 0, which every text is equal to."""
+    text = "select name from items where name = ?"
+    with Client(one.port, db="shop") as other:
+        def story(c, others):
+            s = c.prepare(text)
+            other.execute(other.prepare(text), [5])
+            return c.execute(s, ["pear"]).rows, c.execute(s, ["nothing"]).rows
+        direct, through = both(place, one, story)
+    assert through == direct == ([[b"pear"]], [])
+
+
+def test_long_data_is_not_of_the_type_that_another_statement_of_the_text_had(place, one):
+    """MariaDB would show the address of the text."""
+    def story(c, others):
+        first, second = c.prepare("select concat(?, 'x')"), c.prepare("select concat(?, 'x')")
+        c.execute(first, [1])
+        c.long_data(second, 0, b"long")
+        return c.execute(second, [LONG_DATA]).rows
+    direct, through = both(place, one, story)
+    assert through == direct == [[b"longx"]]

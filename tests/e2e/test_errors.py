@@ -613,6 +613,16 @@ def test_logins_that_are_refused(mariadb):
     told("Variable 'character_set_client'", mariadb.client, charset=35)
 
 
+@provokes("Incorrect arguments to mysqld_stmt_execute")
+def test_an_execution_without_types_of_what_cannot_be_prepared_any_more(one):
+    with Client(one.port, db="shop") as c:
+        s = c.prepare("select name from items where id = ?")
+        with Client(one.port, db="shop") as other:
+            other.query("create temporary table leaves_a_reset (a int)")
+        c.query("create temporary table items (z int)")
+        told("Incorrect arguments", c.execute, s, [4], 0, False)
+
+
 @provokes("Unknown command", "Got packets out of order", "Unknown prepared statement handler", "Malformed communication packet",
           "The statement (N) has no open cursor")
 def test_commands_that_are_refused(mariadb):
