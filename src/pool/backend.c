@@ -57,40 +57,54 @@ bool backend_is_fresh(const struct backend *be, const struct settings *limits)
 }
 
 /* A goodbye lets the server close first, so TIME_WAIT is not ours; closing right after it is fine
- * because the server answers COM_QUIT with its own FIN, not data. */
+ * because the server answers COM_QUIT with its own FIN, not data.  Until then it has the connection,
+ * and its place is not free. */
 struct goodbye {
     struct stream stream;
-    struct server *server;
+    struct server *server;        /* counted */
+    bool is_extra;                /* it had no place */
 };
+
+static void goodbye_end(struct goodbye *g, struct worker *w)
+{
+    stream_close(&g->stream);
+    if (g->is_extra) {
+        server_closed(g->server);
+    } else {
+        atomic_fetch_sub(&g->server->leaving, 1); /* before: who comes now is to ask others */
+        lend_slot(g->server, w);
+    }
+    server_drop(g->server);
+    mem_free(g);
+}
 
 static void say_goodbye(struct task *t, void *arg)
 {
     struct goodbye *g = arg;
     stream_linger(t, &g->stream, 2.0);
-    stream_close(&g->stream);
-    server_drop(g->server);
-    mem_free(g);
+    goodbye_end(g, task_worker(t));
+}
+
+static bool can_say_goodbye(struct backend *be)
+{
+    backend_write(be, COM_QUIT, BYTES_NONE);
+    return !be->stream.broken && !be->stream.peer_closed && stream_try_flush(&be->stream) &&
+           !stream_has_unsent(&be->stream);
 }
 
 /* Hand the descriptor to a short task that waits for the server's FIN; without one (no stack to
  * lend) close at once. */
-static void quit(struct backend *be)
+static void quit(struct backend *be, bool is_extra)
 {
     struct worker *w = be->pool->pools->worker;
-    backend_write(be, COM_QUIT, BYTES_NONE);
-    if (be->stream.broken || be->stream.peer_closed || !stream_try_flush(&be->stream) ||
-        stream_has_unsent(&be->stream)) {
-        stream_close(&be->stream);
-        return;
-    }
     struct goodbye *g = mem_zalloc(sizeof *g);
+    bool can = can_say_goodbye(be);
     stream_move(&g->stream, &be->stream);
     g->server = server_take(be->server);
-    if (task_start(w, "goodbye", say_goodbye, g))
-        return;
-    stream_close(&g->stream);
-    server_drop(g->server);
-    mem_free(g);
+    g->is_extra = is_extra;
+    atomic_fetch_add(&g->server->leaving, !is_extra);
+    if (!can || !task_start(w, "goodbye", say_goodbye, g))
+        goodbye_end(g, w);
 }
 
 static void count_traffic(const struct backend *be)
@@ -115,32 +129,25 @@ static void dispose(struct backend *be)
     mem_free(be);
 }
 
-static void part_with(struct backend *be, const char *why)
+static void part_with(struct backend *be, const char *why, bool is_extra)
 {
     log_debug("backend closed", "server=%s thread=%u why=%s commands=%llu", be->server->name, be->thread_id,
               log_quote(bytes_str(why)), (unsigned long long)be->commands);
     backend_move(be, BACKEND_CLOSING);
     account(be, BACKEND_CLOSING, -1);
     count_traffic(be);
-    quit(be);
+    quit(be, is_extra);
     dispose(be);
 }
 
 void backend_close(struct backend *be, const char *why)
 {
-    struct worker *w = be->pool->pools->worker;
-    struct server *server = server_take(be->server);
-    part_with(be, why);
-    lend_slot(server, w);
-    server_drop(server);
+    part_with(be, why, false);
 }
 
 void backend_close_extra(struct backend *be)
 {
-    struct server *server = server_take(be->server);
-    part_with(be, "it was one too many");
-    server_closed(server);
-    server_drop(server);
+    part_with(be, "it was one too many", true);
 }
 
 void backend_discard(struct backend *be)

@@ -50,9 +50,12 @@ struct pool {
     struct list leaders;          /* connections that may be followed: pipeline.c          */
     uint64_t unpiped_until_us;    /* ... but not before                                   */
     unsigned n_idle, n_held;      /* idle / leased, opening or being reset                 */
+    struct list wants;            /* those of server->wants that are of this pool; under its mutex */
     unsigned n_taking;            /* tasks inside pool_take()                             */
     uint16_t collation;           /* of the last login, for connections kept in reserve    */
     unsigned warming;             /* tasks opening connections for min_idle                */
+    bool is_killing;              /* a task does ...                                       */
+    struct list killings;         /* ... what is to be ended on the server: kill.c         */
     uint64_t used_us;             /* when somebody last wanted a backend                  */
     uint8_t key[POOL_KEY_BYTES];  /* in pools->by_key                                     */
 };
@@ -87,9 +90,10 @@ static inline bool pool_is_same(const struct pool *a, const struct pool *b)
 /* As pool_take(), from one pool; `collation` to log in with. */
 struct backend *pool_take_from(struct task *t, struct pool *p, const struct lease_terms *terms,
                                double deadline, struct fault *why);
-/* Without a queue: where the limit allows no more, one in addition, which backend_close_extra() ends. */
+/* Without a queue: an idle one, or one made in the caller's place, if he has one (that is gone then); where
+ * the limit allows no more, one in addition, which backend_close_extra() ends. */
 struct backend *pool_take_at_once(struct task *t, struct pool *p, const struct lease_terms *terms,
-                                  bool *is_extra, struct fault *why);
+                                  bool *has_place, bool *is_extra, struct fault *why);
 /* Put a backend that fits the next session to its idle list, or close it if it is of no
  * more use; nobody waits for it. */
 void pool_keep(struct backend *be);
@@ -101,7 +105,8 @@ struct backend *pool_oldest_idle(struct pools *ps, struct server *server);
 /* ---- backend.c ---- */
 
 void backend_move(struct backend *be, enum backend_place to);
-/* Close and free; tells the server's queue that a connection may be made.  The caller holds it. */
+/* Close and free; the server's queue is told that a connection may be made as soon as the server has
+ * closed its end (now, or soon).  The caller holds it. */
 void backend_close(struct backend *be, const char *why);
 /* Of one that was over the limit: nobody may open another. */
 void backend_close_extra(struct backend *be);
@@ -179,6 +184,7 @@ void pipeline_worker_release(struct pools *ps);
  * server->wants under its mutex. */
 struct want {
     struct list link;
+    struct list in_pool;          /* pool->wants, likewise                                 */
     struct worker *worker;
     struct task *task;
     struct pool *pool;            /* of its worker                                        */
@@ -186,6 +192,7 @@ struct want {
     struct backend *got;          /* filled ...                                           */
     bool may_open;                /* ... or the right to open one (server.open is raised) */
     bool answered;                /* set under the mutex when it left the queue            */
+    bool opens;                   /* a connection that was made before is of no use to it  */
     uint8_t passed;               /* how often others behind were served before it         */
     struct follow *follow;        /* it may follow others ...                             */
     struct follower follower;     /* ... and does                                         */
@@ -196,9 +203,10 @@ void want_board(struct backend *be);
  * end of its way. */
 bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, struct fault *why);
 /* Give this fit, unleased backend (place OPENING) to a want of its server, the oldest or one soon behind
- * it.  False if nobody waits: the caller keeps it. */
+ * it; or close it, if its place is of more use to who waits.  False if nobody needs it: the caller keeps
+ * it. */
 bool lend_backend(struct backend *be);
-/* A connection to the server has been closed: the oldest want may open one. */
+/* A connection to the server has been closed at both ends: the oldest want may open one. */
 void lend_slot(struct server *server, struct worker *from);
 /* The server's limit may have been raised: let those who wait open what it allows. */
 void lend_room(struct server *server, struct worker *from);
@@ -206,7 +214,7 @@ void lend_worker_init(struct worker *w);
 
 /* ---- kill.c ---- */
 
-/* Close the connection and log in once more, in its place, to end on the server what it was running. */
+/* Close the connection and end on the server what it was running; only then its place is free. */
 void backend_kill(struct backend *be);
 
 #endif

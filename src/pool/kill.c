@@ -12,32 +12,50 @@
 #include "base/mem.h"
 
 struct killing {
+    struct list link;    /* pool->killings */
     struct pool *pool;   /* n_taking keeps it                                    */
-    struct state *state; /* counted; of the connection that does it               */
+    struct state *state; /* counted; of the connection that is meant              */
     uint16_t collation;
     uint32_t thread_id;
+    bool is_query;  /* not the connection, too                               */
+    bool has_place; /* at the server: that of the connection, which is closed */
+};
+
+/* Who does it, one command after the other: a crowd that leaves must not need a crowd of
+ * connections. */
+struct killer {
+    struct backend *backend; /* leased, or NULL */
+    bool is_extra;
 };
 
 static struct killing *killing_new(struct backend *be)
 {
     struct killing *k = mem_zalloc(sizeof *k);
-    *k = (struct killing){ be->pool, state_take(be->state), be->collation, be->thread_id };
+    k->pool = be->pool;
+    k->state = state_take(be->state);
+    k->collation = be->collation;
+    k->thread_id = be->thread_id;
     k->pool->n_taking++;
     return k;
 }
 
 static void killing_free(struct killing *k)
 {
-    k->pool->n_taking--;
+    struct pool *p = k->pool;
+    list_leave(&k->link);
+    if (k->has_place)
+        lend_slot(p->server, p->pools->worker);
+    p->n_taking--;
     state_drop(k->state);
     mem_free(k);
 }
 
 /* "Unknown thread id" is as good as done: it had ended by itself. */
-static bool kill_over(struct task *t, struct backend *be, const char *verb, const struct killing *k)
+static bool kill_over(struct task *t, struct backend *be, const struct killing *k)
 {
     char sql[40];
     struct fault why = FAULT_NONE;
+    const char *verb = k->is_query ? "KILL QUERY" : "KILL";
     int n = snprintf(sql, sizeof sql, "%s %u", verb, k->thread_id);
     double deadline = worker_now(task_worker(t)) + 10;
     bool ok = backend_ask(t, be, COM_QUERY, bytes_of(sql, (size_t)n), deadline, &why);
@@ -47,52 +65,81 @@ static bool kill_over(struct task *t, struct backend *be, const char *verb, cons
     return ok || why.blame == BLAME_QUERY;
 }
 
-/* In the place of the connection that was closed. */
-static void kill_there(struct task *t, void *arg)
+static void killer_leave(struct killer *x, enum put how)
 {
-    struct killing *k = arg;
+    struct backend *be = x->backend;
+    x->backend = NULL;
+    if (be != NULL && x->is_extra)
+        backend_close_extra(be);
+    else if (be != NULL)
+        pool_put(be, how);
+}
+
+/* What is to be ended may be the reason why no connection is free. */
+static bool killer_come(struct task *t, struct killer *x, struct killing *k)
+{
     struct fault why = FAULT_NONE;
-    const struct lease_terms terms = { .collation = k->collation };
-    struct backend *be = backend_open(t, k->pool, &terms, NULL, 0, &why);
-    if (be == NULL)
-        lend_slot(k->pool->server, task_worker(t));
-    else if (!kill_over(t, be, "KILL", k))
-        backend_close(be, "kill failed");
-    else if (!lend_backend(be))
-        pool_keep(be);
+    const struct lease_terms terms = { .server = k->pool->server,
+                                       .state = k->state,
+                                       .collation = k->collation };
+    if (x->backend == NULL)
+        x->backend = pool_take_at_once(t, k->pool, &terms, &k->has_place, &x->is_extra, &why);
+    if (x->backend == NULL)
+        log_warn("command could not be ended", "server=%s thread=%u why=%s", k->pool->server->name,
+                 k->thread_id, log_quote(bytes_str(why.text)));
+    return x->backend != NULL;
+}
+
+static struct killing *first_killing(const struct pool *p)
+{
+    struct list *first = list_first(&p->killings);
+    return first != NULL ? list_entry(first, struct killing, link) : NULL;
+}
+
+/* Whom nobody can reach: the others either. */
+static void give_up_all(struct pool *p)
+{
+    for (struct killing *k; (k = first_killing(p)) != NULL;)
+        killing_free(k);
+}
+
+static void kill_all(struct task *t, void *arg)
+{
+    struct pool *p = arg;
+    struct killer x = { .backend = NULL };
+    for (struct killing *k; (k = first_killing(p)) != NULL;) {
+        list_leave(&k->link);
+        if (!killer_come(t, &x, k))
+            give_up_all(p);
+        else if (!kill_over(t, x.backend, k))
+            killer_leave(&x, PUT_CLOSE);
+        killing_free(k);
+    }
+    p->is_killing = false;
+    killer_leave(&x, PUT_CLEAN);
+}
+
+/* False: nobody will do it. */
+static bool killing_begin(struct killing *k)
+{
+    struct pool *p = k->pool;
+    list_push_back(&p->killings, &k->link);
+    if (p->is_killing)
+        return true;
+    p->is_killing = true;
+    if (task_start(p->pools->worker, "kill", kill_all, p))
+        return true;
+    p->is_killing = false;
     killing_free(k);
+    return false;
 }
 
 void backend_kill(struct backend *be)
 {
-    struct worker *w = be->pool->pools->worker;
     struct killing *k = killing_new(be);
+    k->has_place = true;
     backend_discard(be);
-    if (task_start(w, "kill", kill_there, k))
-        return;
-    lend_slot(k->pool->server, w);
-    killing_free(k);
-}
-
-static void interrupt_there(struct task *t, void *arg)
-{
-    struct killing *k = arg;
-    struct fault why = FAULT_NONE;
-    struct lease_terms terms = { .server = k->pool->server,
-                                 .state = k->state,
-                                 .collation = k->collation };
-    bool is_extra;
-    /* What is to be interrupted may be the reason why none is free. */
-    struct backend *be = pool_take_at_once(t, k->pool, &terms, &is_extra, &why);
-    bool ok = be != NULL && kill_over(t, be, "KILL QUERY", k);
-    if (be == NULL)
-        log_warn("command could not be interrupted", "server=%s thread=%u why=%s",
-                 k->pool->server->name, k->thread_id, log_quote(bytes_str(why.text)));
-    else if (is_extra)
-        backend_close_extra(be);
-    else
-        pool_put(be, ok ? PUT_CLEAN : PUT_CLOSE);
-    killing_free(k);
+    killing_begin(k);
 }
 
 void backend_interrupt(struct backend *be)
@@ -102,8 +149,6 @@ void backend_interrupt(struct backend *be)
         return;
     pipeline_break_up(be, "the statement before them is interrupted");
     struct killing *k = killing_new(be);
-    if (task_start(be->pool->pools->worker, "interrupt", interrupt_there, k))
-        be->interrupted = true; /* perhaps not for the first time: it may run another command now */
-    else
-        killing_free(k);
+    k->is_query = true;
+    be->interrupted |= killing_begin(k); /* perhaps again: it may run another command now */
 }

@@ -26,36 +26,71 @@ struct give_mail {
 /* Who is passed over waits a little longer; so many look past the oldest, so often. */
 enum { LOOK_PAST = 16, PASSED_MOST = 16 };
 
-/* Under the mutex.  The oldest; or, for a backend (NULL: none), one soon behind it that is in the backend's
- * state, so that nothing has to be restored: with several kinds of clients and all of them waiting, most
- * would get another's otherwise. */
-static struct want *choose(const struct server *server, const struct backend *be)
+static struct want *first_want(const struct server *server)
 {
-    unsigned seen = 0;
-    struct want *oldest = NULL;
-    list_for_each(link, &server->wants) {
-        struct want *w = list_entry(link, struct want, link);
-        if (oldest == NULL)
-            oldest = w;
-        if (be == NULL || oldest->passed == PASSED_MOST || seen++ == LOOK_PAST)
-            break;
-        if (w->state != be->state || !pool_is_same(w->pool, be->pool))
-            continue;
-        if (w != oldest)
-            oldest->passed++;
-        return w;
-    }
-    return oldest;
+    struct list *first = list_first(&server->wants);
+    return first != NULL ? list_entry(first, struct want, link) : NULL;
 }
 
+static struct want *first_of_pool(const struct pool *p)
+{
+    struct list *first = list_first(&p->wants);
+    return first != NULL ? list_entry(first, struct want, in_pool) : NULL;
+}
+
+/* Could it be used, if something is restored? */
+static bool serves(const struct backend *be, const struct want *w)
+{
+    return !w->opens && pool_is_same(w->pool, be->pool) &&
+           state_distance(be->state, w->state) != SIZE_MAX;
+}
+
+/* Under the mutex.  In the backend's state, and soon behind the oldest. */
+static struct want *alike(const struct server *server, const struct backend *be)
+{
+    unsigned seen = 0;
+    list_for_each(link, &server->wants) {
+        struct want *w = list_entry(link, struct want, link);
+        if (w->state == be->state && serves(be, w))
+            return w;
+        if (seen++ == LOOK_PAST)
+            break;
+    }
+    return NULL;
+}
+
+/* Under the mutex.  With several kinds of clients and all of them waiting, most would get another's
+ * connection, restored or made anew: so one that needs nothing restored comes before the oldest, and one
+ * of the backend's own pool before an oldest that needs another connection; but not before one who has
+ * been passed so often, unless there will be a place for him. */
+static struct want *choose(const struct server *server, const struct backend *be)
+{
+    struct want *oldest = first_want(server), *w = NULL;
+    bool has_place = atomic_load_explicit(&server->leaving, memory_order_relaxed) > 0;
+    if (oldest == NULL)
+        return NULL;
+    if (oldest->passed < PASSED_MOST || has_place)
+        w = alike(server, be);
+    if (w == NULL && serves(be, oldest))
+        return oldest;
+    if (w == NULL && (oldest->passed < PASSED_MOST || has_place))
+        w = first_of_pool(be->pool);
+    if (w != NULL && !serves(be, w))
+        w = NULL;
+    oldest->passed += w != NULL && w != oldest && !has_place;
+    return w;
+}
+
+/* `be` NULL: what there is is a place. */
 static struct want *take_want(struct server *server, const struct backend *be)
 {
     if (atomic_load_explicit(&server->wanted, memory_order_acquire) == 0)
         return NULL;
     pthread_mutex_lock(&server->wants_lock);
-    struct want *w = choose(server, be);
+    struct want *w = be != NULL ? choose(server, be) : first_want(server);
     if (w != NULL) {
         list_leave(&w->link);
+        list_leave(&w->in_pool);
         w->answered = true;
         atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
     }
@@ -124,22 +159,14 @@ bool lend_backend(struct backend *be)
 {
     struct worker *from = be->pool->pools->worker;
     struct server *server = be->server;
-    for (struct want *w; (w = take_want(server, be)) != NULL;) {
-        if (pool_is_same(w->pool, be->pool) &&
-            state_distance(be->state, w->state) != SIZE_MAX) {
-            if (deliver(w, be, server, from))
-                return true;
-            continue;
-        }
-        /* Of no use to who waits longest: its place is.  Raised here, lowered by the close. */
-        atomic_fetch_add_explicit(&server->open, 1, memory_order_relaxed);
-        if (deliver(w, NULL, server, from)) {
-            backend_close(be, "its place was needed");
+    for (struct want *w; (w = take_want(server, be)) != NULL;)
+        if (deliver(w, be, server, from))
             return true;
-        }
-        server_closed(server);
-    }
-    return false;
+    if (server_unmet(server) == 0)
+        return false;
+    /* Of no use to who waits longest: its place is, when the server has closed it. */
+    backend_close(be, "its place was needed");
+    return true;
 }
 
 void lend_slot(struct server *server, struct worker *from)
@@ -176,7 +203,7 @@ static void on_ask(struct worker *w, struct mail *mail)
 {
     struct ask_mail *m = container_of(mail, struct ask_mail, mail);
     struct backend *be;
-    while (atomic_load_explicit(&m->server->wanted, memory_order_relaxed) > 0 &&
+    while (server_unmet(m->server) > 0 &&
            (be = pool_oldest_idle(worker_pools(w), m->server)) != NULL)
         if (!lend_backend(be))
             pool_keep(be);
@@ -221,6 +248,7 @@ void want_board(struct backend *be)
         if (!pipeline_board(be, &w->follower, w->follow))
             break;
         list_leave(&w->link);
+        list_leave(&w->in_pool);
         w->answered = true;
         atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
     }
@@ -231,6 +259,7 @@ static void enqueue(struct server *server, struct want *w)
 {
     pthread_mutex_lock(&server->wants_lock);
     list_push_back(&server->wants, &w->link);
+    list_push_back(&w->pool->wants, &w->in_pool);
     atomic_fetch_add_explicit(&server->wanted, 1, memory_order_release);
     pthread_mutex_unlock(&server->wants_lock);
 }
@@ -243,6 +272,7 @@ static bool leave_queue(struct server *server, struct want *w)
     if (list_linked(&w->link))
         atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
     list_leave(&w->link);
+    list_leave(&w->in_pool);
     pthread_mutex_unlock(&server->wants_lock);
     return unanswered;
 }

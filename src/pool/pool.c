@@ -55,6 +55,8 @@ static struct pool *find_or_make(struct pools *ps, const struct lease_terms *ter
         memcpy(p->key, key, sizeof key);
         list_init(&p->idle);
         list_init(&p->leaders);
+        list_init(&p->killings);
+        list_init(&p->wants);
         map_put(&ps->by_key, bytes_of(p->key, sizeof p->key), p);
     }
     return p;
@@ -257,13 +259,15 @@ static struct backend *open_for_lease(struct task *t, struct pool *p, const stru
     return be;
 }
 
-/* May a connection be made now?  If need be an idle one of another account, fit or schema goes. */
+/* May a connection be made now?  If need be an idle one of another account, fit or schema goes: its place
+ * comes free when the server has closed it, so mostly the caller has to queue. */
 static bool make_place(struct pool *p)
 {
     if (server_may_open(p->server))
         return true;
-    if (atomic_load_explicit(&p->server->wanted, memory_order_relaxed) > 0)
-        return false;
+    if (atomic_load_explicit(&p->server->wanted, memory_order_relaxed) !=
+        atomic_load_explicit(&p->server->leaving, memory_order_relaxed))
+        return false;             /* others are first, or a place is on its way already */
     struct backend *other = pool_oldest_idle(p->pools, p->server);
     if (other == NULL)
         return false;
@@ -332,11 +336,13 @@ static struct backend *open_extra(struct task *t, struct pool *p, const struct l
 }
 
 struct backend *pool_take_at_once(struct task *t, struct pool *p, const struct lease_terms *terms,
-                                  bool *is_extra, struct fault *why)
+                                  bool *has_place, bool *is_extra, struct fault *why)
 {
     p->n_taking++;
     struct backend *be = take_idle(p, terms);
-    *is_extra = be == NULL && !make_place(p);
+    bool may_open = be == NULL && (*has_place || make_place(p));
+    *is_extra = be == NULL && !may_open;
+    *has_place &= !may_open;
     if (be == NULL)
         be = *is_extra ? open_extra(t, p, terms, why) : open_for_lease(t, p, terms, 0, why);
     p->n_taking--;
@@ -355,15 +361,12 @@ struct backend *pool_take(struct task *t, const struct lease_terms *terms, doubl
 static bool wait_for_place(struct task *t, struct pool *p, const struct lease_terms *terms,
                            double deadline, struct fault *why)
 {
-    struct want want = { .state = terms->state };
+    struct want want = { .state = terms->state, .opens = true };
     count(task_worker(t), leases_waited);
-    if (!want_wait(t, p, &want, deadline, why)) {
+    bool has_place = want_wait(t, p, &want, deadline, why);
+    if (!has_place)
         count(task_worker(t), leases_timed_out);
-        return false;
-    }
-    if (want.got != NULL)
-        backend_discard(want.got); /* it is older than the question */
-    return true;
+    return has_place;
 }
 
 static struct backend *open_anew(struct task *t, struct pool *p, const struct lease_terms *terms,
@@ -417,7 +420,7 @@ void backend_offer(struct backend *be, void (*wanted)(struct backend *be))
 {
     must(be->place == BACKEND_LEASED && be->lost != NULL);
     be->wanted = wanted;
-    if (wanted != NULL && atomic_load_explicit(&be->server->wanted, memory_order_relaxed) > 0)
+    if (wanted != NULL && server_unmet(be->server) > 0)
         wanted(be);
 }
 
@@ -447,14 +450,13 @@ static bool ask_a_holder(struct pools *ps, struct server *server)
 void pool_ask_holders(struct pools *ps, struct server *server)
 {
     unsigned asked = 0;
-    while (asked < atomic_load_explicit(&server->wanted, memory_order_relaxed) &&
-           ask_a_holder(ps, server))
+    while (asked < server_unmet(server) && ask_a_holder(ps, server))
         asked++;
 }
 
 void backend_keep(struct backend *be)
 {
-    if (atomic_load_explicit(&be->server->wanted, memory_order_relaxed) > 0)
+    if (server_unmet(be->server) > 0)
         ask_a_holder(be->pool->pools, be->server);
 }
 

@@ -37,7 +37,7 @@ void server_drop(struct server *s)
     if (s == NULL || !ref_drop(&s->ref))
         return;
     must(list_empty(&s->wants));
-    must(atomic_load(&s->open) == 0);
+    must(atomic_load(&s->open) == 0 && atomic_load(&s->leaving) == 0);
     pthread_mutex_destroy(&s->wants_lock);
     mem_free(s->name);
     mem_free(s);
@@ -56,4 +56,11 @@ bool server_may_open(struct server *s)
 void server_closed(struct server *s)
 {
     must(atomic_fetch_sub(&s->open, 1) > 0);
+}
+
+unsigned server_unmet(struct server *s)
+{
+    unsigned wanted = atomic_load_explicit(&s->wanted, memory_order_relaxed);
+    unsigned leaving = atomic_load_explicit(&s->leaving, memory_order_relaxed);
+    return wanted > leaving ? wanted - leaving : 0;
 }

@@ -31,7 +31,8 @@ struct server {
     atomic_bool has_init_connect; /* as the last probe found                              */
     atomic_bool draining;         /* gone from the file, told to drain or disabled:
                                      nothing new, idle connections are closed            */
-    atomic_uint open;             /* backends open or opening, all workers              */
+    atomic_uint open;             /* backends open or opening, all workers, and those that */
+    atomic_uint leaving;          /* ... have said goodbye: the server holds them until it closes */
     atomic_uint in_use;           /* leased backends, all workers: "outstanding"        */
     atomic_uint wanted;           /* wants in the queue                                 */
     pthread_mutex_t wants_lock;
@@ -50,6 +51,8 @@ void server_drop(struct server *s);
 /* One more connection, if the limit allows: raises `open`. */
 bool server_may_open(struct server *s);
 void server_closed(struct server *s);          /* lowers it */
+/* How many wait for a connection for whom no place is on its way. */
+unsigned server_unmet(struct server *s);
 
 /* ---- what probes find --------------------------------------------------------------- */
 
