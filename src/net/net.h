@@ -175,6 +175,9 @@ void stream_rest(struct stream *st);
  * may be waiting for our end: shut down writing, and wait the other half.  The caller
  * closes afterwards; a cancelled task that wants to linger calls task_forgive(). */
 void stream_linger(struct task *t, struct stream *st, double linger_s);
+/* The same with a peer that has said goodbye: mostly its close is already here, and if not it waits for
+ * our end, as for a server's. */
+void stream_linger_shortly(struct task *t, struct stream *st, double linger_s);
 /* Have the close (the caller's, next) reset a TCP connection, so that the peer's next send fails
  * at once, unless something that we sent is still on its way: a reset would overtake it. */
 void stream_reset(struct stream *st);

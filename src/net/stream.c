@@ -344,17 +344,28 @@ static bool await_close(struct task *t, struct stream *st, double deadline)
     return false;
 }
 
-void stream_linger(struct task *t, struct stream *st, double linger_s)
+static void linger(struct task *t, struct stream *st, double first_s, double linger_s)
 {
     double start = worker_now(task_worker(t));
     if (!stream_flush(t, st, start + linger_s / 2, NULL))
         return;
-    if (await_close(t, st, start + linger_s / 2))
+    if (await_close(t, st, start + first_s))
         return;
     if (st->top != NULL)
         st->top->kind->goodbye(st->top);
     shutdown(stream_fd(st), SHUT_WR);
     await_close(t, st, start + linger_s);
+}
+
+void stream_linger(struct task *t, struct stream *st, double linger_s)
+{
+    linger(t, st, linger_s / 2, linger_s);
+}
+
+void stream_linger_shortly(struct task *t, struct stream *st, double linger_s)
+{
+    enum { SHORTLY_MS = 20 };
+    linger(t, st, MIN(SHORTLY_MS / 1000.0, linger_s / 2), linger_s);
 }
 
 void stream_reset(struct stream *st)

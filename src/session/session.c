@@ -73,7 +73,7 @@ static bool serve_command(struct task *t, struct session *s)
     case ACTION_QUIT:
         /* the client's part to close first: who does gets TIME_WAIT */
         let_everything_go(s);
-        stream_linger(t, &s->client, s->config->settings.linger_ms / 1000.0);
+        stream_linger_shortly(t, &s->client, s->config->settings.linger_ms / 1000.0);
         return false;
     case ACTION_ANSWER:
         out.done = cmd.answer(t, s, &cmd, &out.why);

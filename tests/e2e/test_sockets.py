@@ -7,7 +7,7 @@ import pytest
 
 from processes import open_sockets, tcp_count, wait_until
 from volvox import is_sanitized, settings_for
-from wire import COM_QUERY, Client, ServerError
+from wire import COM_QUERY, COM_QUIT, Client, ServerError
 
 THREADS = 8
 
@@ -75,6 +75,14 @@ def test_a_server_connection_is_closed_by_the_server_first(mariadb, start_volvox
             c.query("select 1 for update")
     wait_until(lambda: tcp_count("TIME-WAIT", local=port) - theirs > 80, 10, "the server's side waits")
     assert tcp_count("TIME-WAIT", remote=port) - ours <= 10
+
+
+def test_who_waits_for_the_close_after_quit_does_not_wait_for_long(mariadb, start_volvox):
+    volvox = start_volvox(settings_for(mariadb.cluster, linger="20s"))
+    with Client(volvox.port) as c:
+        c.query("select 1")
+        c.command(COM_QUIT)
+        assert c.is_closed(9)                             # long before half of that is over
 
 
 def test_after_a_refusal_the_client_closes_first(mariadb, start_volvox):
