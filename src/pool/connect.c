@@ -84,18 +84,24 @@ static bool greet(struct task *t, struct backend *be, struct greeting *g, uint8_
     return backend_start_tls(t, be, g, seq, deadline, why);
 }
 
-static void write_login(struct backend *be, struct bytes plugin, struct bytes token, uint8_t *seq)
+struct login backend_login(const struct backend *be)
 {
     unsigned level = atomic_load(&be->server->compression_level);
-    struct login l = {
-        .caps = be->caps & ~(CAP_CONNECT_WITH_DB | CAP_CONNECT_ATTRS),
+    return (struct login){
+        .caps = (be->caps & ~CAP_CONNECT_ATTRS) | CAP_CONNECT_WITH_DB,
         .max_packet = 1u << 30,
         .collation = be->collation < 256 ? (uint8_t)be->collation : 45,
         .user = bytes_str(be->pool->account->server_user),
-        .auth = token,
-        .plugin = plugin,
+        .schema = be->state != NULL ? be->state->schema : BYTES_NONE,
         .zstd_level = (uint8_t)(level > 0 ? level : ZSTD_LEVEL_USUAL),
     };
+}
+
+static void write_login(struct backend *be, struct bytes plugin, struct bytes token, uint8_t *seq)
+{
+    struct login l = backend_login(be);
+    l.auth = token;
+    l.plugin = plugin;
     login_write(&be->stream.out, seq, &l);
 }
 
@@ -116,8 +122,10 @@ static bool refused(struct bytes payload, struct fault *why)
     struct err err;
     if (!err_read(payload, &err, why))
         return false;
-    /* a password that has expired says nothing about the server */
-    enum blame blame = err.code == ER_MUST_CHANGE_PASSWORD_LOGIN ? BLAME_POLICY : BLAME_SERVER;
+    /* a password that has expired says nothing about the server, nor does a schema */
+    bool is_known = err.code == ER_MUST_CHANGE_PASSWORD_LOGIN || err.code == ER_BAD_DB ||
+                    err.code == ER_DBACCESS_DENIED;
+    enum blame blame = is_known ? BLAME_POLICY : BLAME_SERVER;
     return fault_set_state(why, blame, err.code, err.sqlstate, "%.*s", BYTES_FMT(err.text));
 }
 
@@ -458,8 +466,18 @@ static struct backend *give_up(struct task *t, struct backend *be, struct fault 
     return NULL;
 }
 
-struct backend *backend_open(struct task *t, struct pool *p, const struct lease_terms *terms,
-                             struct login_relay *relay, double deadline, struct fault *why)
+/* Named in the login, or entered later by those who can. */
+static void name_schema(struct backend *be, struct bytes schema)
+{
+    struct state *login = state_at_login(be->collation, 45);
+    be->state = state_changed(login, &schema, NULL, 0);
+    state_drop(login);
+}
+
+/* `schema` is named in the login unless it is empty. */
+static struct backend *open_in(struct task *t, struct pool *p, const struct lease_terms *terms,
+                               struct bytes schema, struct login_relay *relay, double deadline,
+                               struct fault *why)
 {
     struct worker *w = task_worker(t);
     const struct settings *limits = &worker_config(w)->settings;
@@ -477,6 +495,8 @@ struct backend *backend_open(struct task *t, struct pool *p, const struct lease_
     be->pool = p;
     be->server = server_take(p->server);
     be->collation = terms->collation;
+    if (schema.len > 0)
+        name_schema(be, schema);
     list_init(&be->statements_used);
     list_init(&be->followers);
     p->n_held++;
@@ -494,6 +514,10 @@ struct backend *backend_open(struct task *t, struct pool *p, const struct lease_
     if (!introduce(t, be, terms->client, deadline, why) ||
         !log_in(t, be, relay, &entries, deadline, why))
         return give_up(t, be, why);
+    if ((be->caps & CAP_SESSION_TRACK) == 0) {
+        state_drop(be->state);
+        be->state = NULL;             /* nobody will say what becomes of it */
+    }
     if (!begin_compression(t, be, deadline, why) || !undo_init_connect(t, be, deadline, why) ||
         !backend_track(t, be, deadline, why))
         return give_up(t, be, why);
@@ -502,4 +526,19 @@ struct backend *backend_open(struct task *t, struct pool *p, const struct lease_
     log_debug("backend opened", "server=%s thread=%u user=%s", be->server->name, be->thread_id,
               log_quote(bytes_str(p->account->server_user)));
     return be;
+}
+
+/* MySQL lets nobody enter a schema in the sandbox: only its login can name one. */
+struct backend *backend_open(struct task *t, struct pool *p, const struct lease_terms *terms,
+                             struct login_relay *relay, double deadline, struct fault *why)
+{
+    struct bytes schema = terms->state != NULL ? terms->state->schema : BYTES_NONE;
+    /* (the client answers once) */
+    struct backend *be = open_in(t, p, terms, relay != NULL ? schema : BYTES_NONE, relay, deadline, why);
+    if (be == NULL || be->sandbox != SANDBOX_IN || be->is_mariadb || relay != NULL || schema.len == 0)
+        return be;
+    backend_write(be, COM_QUIT, BYTES_NONE);
+    stream_linger(t, &be->stream, 2.0);
+    backend_discard(be);
+    return open_in(t, p, terms, schema, NULL, deadline, why);
 }

@@ -131,6 +131,9 @@ bool backend_read_rows(struct task *t, struct backend *be, struct ask_rows *rows
  * (server_may_open) and keeps that right when this fails.  Leased to nobody yet: OPENING. */
 struct backend *backend_open(struct task *t, struct pool *p, const struct lease_terms *terms,
                              struct login_relay *relay, double deadline, struct fault *why);
+/* What its login says but for the proof.  (MySQL takes the flags from the request for TLS, so that one
+ * tells of the schema, too.) */
+struct login backend_login(const struct backend *be);
 /* Switch our trackers on; the answer is owed when !wait. */
 bool backend_track(struct task *t, struct backend *be, double deadline, struct fault *why);
 

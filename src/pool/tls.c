@@ -37,12 +37,8 @@ static void count_handshake(struct backend *be, bool ok)
 /* The first part of the login, with nothing in it that is worth reading. */
 static void write_request(struct backend *be, uint8_t *seq)
 {
-    struct login l = {
-        .caps = be->caps & ~(CAP_CONNECT_WITH_DB | CAP_CONNECT_ATTRS),
-        .max_packet = 1u << 30,
-        .collation = be->collation < 256 ? (uint8_t)be->collation : 45,
-        .is_ssl_request = true,
-    };
+    struct login l = backend_login(be);
+    l.is_ssl_request = true;
     login_write(&be->stream.out, seq, &l);
 }
 

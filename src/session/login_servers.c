@@ -165,20 +165,32 @@ static struct server *choose(struct talk *k, const struct user_config *u, struct
     return server != NULL ? server_take(server) : NULL;
 }
 
+/* Where the client answers the server itself, there is one login, and it names the schema: where
+ * the password has expired it can't be entered later. */
+static struct state *state_to_log_in(const struct session *s, const struct claim *r)
+{
+    bool is_clear = name_is_ascii(r->schema) || state_is_utf8(s->state);
+    return state_changed(s->state, r->schema.len > 0 && is_clear ? &r->schema : NULL, NULL, 0);
+}
+
 static struct backend *log_in_there(struct talk *k, struct server *server, struct account *account,
-                                    struct login_relay *relay, struct fault *why)
+                                    struct asking *asking, struct fault *why)
 {
     struct session *s = k->s;
+    struct state *state = asking != NULL ? state_to_log_in(s, asking->r) : state_take(s->state);
     struct lease_terms terms = {
         .server = server,
         .account = account,
         .fit = s->caps & CAPS_FIT,
-        .state = s->state,
+        .state = state,
         .collation = s->collation,
         .client = session_ends_for(s, server),
     };
     count(task_worker(k->t), logins_at_servers);
-    return pool_open(k->t, &terms, relay, k->deadline, why);
+    struct backend *be =
+        pool_open(k->t, &terms, asking != NULL ? &asking->relay : NULL, k->deadline, why);
+    state_drop(state);
+    return be;
 }
 
 /* Log in as the account; if a server can't be reached, at another one. */
@@ -195,7 +207,7 @@ static struct backend *prove_there(struct talk *k, const struct user_config *u,
         failed = NULL;
         if (server == NULL)
             return NULL;
-        be = log_in_there(k, server, account, asking != NULL ? &asking->relay : NULL, why);
+        be = log_in_there(k, server, account, asking, why);
         failed = server;
         if (be == NULL && (why->blame != BLAME_SERVER || fault_is_about_account(why) ||
                            (asking != NULL && asking->has_begun)))

@@ -282,12 +282,14 @@ def test_an_expired_password_can_be_changed(family, start_volvox):
     volvox = start_volvox(family.settings())
     sql = "set password = password('n')" if family.family == "mariadb" else "alter user user() identified by 'n'"
     with family.account("s_old", "password expire"):
-        with Client(volvox.port, "s_old", SECRET, caps=MODERN | EXPIRED) as c:
-            with pytest.raises(ServerError) as caught:
-                c.query("select 1")
-            assert caught.value.code == 1820
+        with Client(volvox.port, "s_old", SECRET, db="information_schema", caps=MODERN | EXPIRED) as c:
+            for refused in ("select 1", "select * from tables"):
+                with pytest.raises(ServerError) as caught:
+                    c.query(refused)
+                assert caught.value.code == 1820
             c.query(sql)
             assert c.query("select 1").value() == b"1"
+            assert c.query("select database()").value() == b"information_schema"
         with Client(volvox.port, "s_old", "n") as c:
             assert who(c) == "s_old"
 
