@@ -12,6 +12,7 @@
  * around, but then 255 went before and nobody answered.  Answers just go on counting.
  */
 #include "protocol/inside.h"
+
 void compressed_init(struct compressed *c, enum compression algorithm, unsigned level,
                      bool is_client)
 {
@@ -37,7 +38,7 @@ static bool begins_command(const struct compressed *c, const uint8_t *header)
 
 static void note_frame(struct compressed *c, const uint8_t *header)
 {
-    c->out_left = frame_len(header);
+    c->plain_left = frame_len(header);
     c->last_seq = frame_seq(header);
     c->heard = false;
     c->header_len = 0;
@@ -59,8 +60,8 @@ static size_t cut(struct compressed *c, struct bytes data)
 {
     size_t at = 0, limit = MIN(data.len, (size_t)COMPRESSED_PIECE);
     while (at < limit) {
-        size_t pass = MIN((size_t)c->out_left, limit - at);
-        c->out_left -= (uint32_t)pass;
+        size_t pass = MIN((size_t)c->plain_left, limit - at);
+        c->plain_left -= (uint32_t)pass;
         at += pass;
         if (at == limit)
             break;
@@ -119,18 +120,73 @@ struct reading {
     size_t room, given;
 };
 
-static void open_frame(struct compressed *c, struct compress_tools *tools, struct reading *r)
+/* Has the client's last packet come to its end? */
+static bool is_between_packets(const struct compressed *c)
+{
+    return c->header_len == 0 && c->plain_left == 0 && !c->goes_on;
+}
+
+/* What a client may send behind a packet without an answer in between is a command, or goes on with
+ * a local file. */
+static bool is_in_order(const struct compressed *c, uint8_t seq)
+{
+    if (c->is_client)
+        return true;
+    if (!is_between_packets(c))
+        return seq == c->seq;
+    return seq == 0 || (!c->begins && seq == c->seq);
+}
+
+static bool open_frame(struct compressed *c, struct compress_tools *tools, struct reading *r)
 {
     const uint8_t *header = r->in.data;
+    uint8_t seq = frame_seq(header);
+    if (!is_in_order(c, seq)) {
+        if (c->begins)
+            c->seq = 0;
+        c->is_out_of_order = true;
+        return false;
+    }
+    c->begins = c->is_unchecked = false;
     c->in_frame = true;
     c->in_left = frame_len(header);
     c->due = frame_len(header + FRAME_HEADER) & 0xFFFFFF;
     c->is_stored = c->due == 0;
     if (!c->is_stored)
         c->engine = engine_take(tools, c->algorithm);
-    c->seq = (uint8_t)(frame_seq(header) + 1);
+    c->in_seq = seq;
+    c->seq = (uint8_t)(seq + 1);
     c->heard = true;
     r->in = bytes_skip(r->in, COMPRESSED_HEADER);
+    return true;
+}
+
+/* The last byte of an ordinary frame's header is its number: it has just been given, and is made
+ * right. */
+static void read_header(struct compressed *c, uint8_t *number)
+{
+    if (c->goes_on)
+        *number = (uint8_t)(c->last_seq + 1);
+    else if (c->in_seq == 0)
+        *number = 0;
+    c->header[FRAME_HEADER - 1] = *number;
+    note_frame(c, c->header);
+    c->goes_on = c->plain_left == FRAME_MAX;
+}
+
+/* Follow what a client sends. */
+static void note_given(struct compressed *c, uint8_t *data, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        size_t pass = MIN((size_t)c->plain_left, len - at);
+        c->plain_left -= (uint32_t)pass;
+        at += pass;
+        if (at == len)
+            break;
+        c->header[c->header_len++] = data[at++];
+        if (c->header_len == FRAME_HEADER)
+            read_header(c, data + at - 1);
+    }
 }
 
 static void close_frame(struct compressed *c, struct compress_tools *tools)
@@ -183,6 +239,34 @@ static bool read_compressed(struct compressed *c, struct compress_tools *tools, 
     return c->in_left > 0 || c->is_full;
 }
 
+/* The end of a frame that came so late that what would have checked it has been given back. */
+static bool skip_unchecked(struct compressed *c, struct compress_tools *tools, struct reading *r)
+{
+    size_t n = MIN((size_t)c->in_left, r->in.len);
+    r->in = bytes_skip(r->in, n);
+    c->in_left -= (uint32_t)n;
+    if (c->in_left == 0)
+        close_frame(c, tools);
+    return true;
+}
+
+static bool read_frame(struct compressed *c, struct compress_tools *tools, struct reading *r)
+{
+    size_t before = r->given;
+    bool ok = c->is_unchecked ? skip_unchecked(c, tools, r)
+              : c->is_stored  ? read_stored(c, tools, r)
+                              : read_compressed(c, tools, r);
+    if (!c->is_client)
+        note_given(c, r->to + before, r->given - before);
+    return ok;
+}
+
+/* A new command: not before this one has been read, and answered. */
+static bool must_wait(const struct compressed *c, const struct reading *r)
+{
+    return r->given > 0 && (frame_seq(r->in.data) == 0 || (!c->is_client && is_between_packets(c)));
+}
+
 /* Nothing more can be read until more has arrived. */
 static bool is_out_of_input(const struct compressed *c, const struct reading *r)
 {
@@ -204,15 +288,32 @@ bool compressed_read(struct compressed *c, struct compress_tools *tools, struct 
     bool ok = true;
     while (ok && (r.given < room || compressed_is_ending(c)) && !is_out_of_input(c, &r)) {
         if (c->in_frame)
-            ok = c->is_stored ? read_stored(c, tools, &r) : read_compressed(c, tools, &r);
-        else if (r.given > 0 && frame_seq(r.in.data) == 0)
-            break; /* a new command: not before this one has been read */
+            ok = read_frame(c, tools, &r);
+        else if (must_wait(c, &r))
+            break;
         else
-            open_frame(c, tools, &r);
+            ok = open_frame(c, tools, &r);
     }
     *taken = in.len - r.in.len;
     *given = r.given;
     return ok;
+}
+
+void compressed_begin(struct compressed *c)
+{
+    c->begins = !c->in_frame && is_between_packets(c);
+}
+
+bool compressed_rest(struct compressed *c, struct compress_tools *tools)
+{
+    if (!compressed_is_ending(c))
+        return !c->in_frame;
+    if (c->engine != NULL)
+        engine_give(tools, c->engine);
+    c->engine = NULL;
+    c->is_full = false;
+    c->is_unchecked = true;
+    return true;
 }
 
 bool compressed_has_more(const struct compressed *c, size_t in_len)

@@ -699,13 +699,19 @@ struct compressed {
     uint8_t level;            /* 0: the algorithm's usual one                           */
     bool is_client;           /* of this connection: what is written are commands       */
     uint8_t seq;              /* of the next compressed frame, whoever sends it         */
-    /* writing: where we are among the ordinary frames */
+    /* where we are among the ordinary frames of the client: written, or read by its server */
     uint8_t last_seq;         /* of the last one                                        */
     uint8_t header[FRAME_HEADER], header_len; /* of one that came in parts             */
-    uint32_t out_left;
-    bool heard;               /* something has been read since the last one             */
+    uint32_t plain_left;
+    bool heard;               /* writing: something has been read since the last one    */
+    /* reading, from a client */
+    bool goes_on;             /* the last ordinary frame was full: another one follows  */
+    bool begins;              /* see compressed_begin()                                 */
+    bool is_out_of_order;     /* see compressed_read()                                  */
+    uint8_t in_seq;           /* of the frame under way                                 */
     /* reading */
     bool in_frame, is_stored;
+    bool is_unchecked;        /* what is left of the frame is to be skipped             */
     bool is_full;             /* the engine may have more to give                       */
     uint32_t in_left;         /* of the frame under way: bytes not read yet             */
     uint32_t due;             /* ... and uncompressed bytes not given yet               */
@@ -727,9 +733,18 @@ size_t compressed_write(struct compressed *c, struct compress_tools *tools, stru
                         struct buf *out);
 /* Read on: what was taken from the front of `in`, how many bytes were given (at most `room`).  Stops in front
  * of a frame numbered 0 once it has given something, so that what is sent next answers what
- * was read.  False when the peer's frames make no sense; they hold exactly what they say. */
+ * was read.  False when the peer's frames make no sense; they hold exactly what they say.
+ *
+ * A client's frames must count on within a packet, and those of a command from 0: else
+ * is_out_of_order is set as well.  About the numbers of the ordinary frames servers do not care: they
+ * are made right. */
 bool compressed_read(struct compressed *c, struct compress_tools *tools, struct bytes in,
                      size_t *taken, uint8_t *to, size_t room, size_t *given);
+/* All that was read has been served, so the client's next frame must begin a command. */
+void compressed_begin(struct compressed *c);
+/* Nothing will be read for a while: what a frame that has been read still holds is given back.  False if
+ * there is a frame that has begun. */
+bool compressed_rest(struct compressed *c, struct compress_tools *tools);
 /* Would it give something, when in_len bytes that it has not taken are at hand? */
 bool compressed_has_more(const struct compressed *c, size_t in_len);
 /* All that a frame holds has been given; its trailer has not been read. */

@@ -83,7 +83,7 @@ static ssize_t squeezer_receive(struct layer *l, void *to, size_t room)
     size_t taken, given;
     for (int i = 0; i < RECEIVES_MOST || below_has_more(l); i++) {
         if (!compressed_read(&x->frames, tools(), buf_bytes(&x->in), &taken, to, room, &given)) {
-            errno = EBADMSG;
+            errno = x->frames.is_out_of_order ? EILSEQ : EBADMSG;
             return -1;
         }
         buf_skip(&x->in, taken);
@@ -172,6 +172,7 @@ static bool squeezer_holds(const struct layer *l)
 static void squeezer_rest(struct layer *l)
 {
     struct squeezer *x = squeezer_of(l);
+    compressed_rest(&x->frames, tools());
     buf_give_up(&x->in);
     buf_give_up(&x->out);
 }
@@ -210,10 +211,37 @@ void stream_compress(struct stream *st, enum compression algorithm, unsigned lev
 }
 
 /* It is on top of all others. */
-static const struct squeezer *squeezer_in(const struct stream *st)
+static struct squeezer *squeezer_in(const struct stream *st)
 {
-    const struct layer *top = st->top;
+    struct layer *top = st->top;
     return top != NULL && top->kind->free == squeezer_free ? squeezer_of(top) : NULL;
+}
+
+void stream_begin_command(struct stream *st)
+{
+    struct squeezer *x = squeezer_in(st);
+    if (x != NULL)
+        compressed_begin(&x->frames);
+}
+
+bool stream_is_out_of_order(const struct stream *st, uint8_t *due)
+{
+    const struct squeezer *x = squeezer_in(st);
+    *due = x != NULL ? x->frames.seq : 0;
+    return x != NULL && x->frames.is_out_of_order;
+}
+
+void stream_skip_numbers(struct stream *st, uint8_t n)
+{
+    struct squeezer *x = squeezer_in(st);
+    if (x != NULL)
+        x->frames.seq = (uint8_t)(x->frames.seq + n);
+}
+
+bool stream_has_begun(const struct stream *st)
+{
+    const struct squeezer *x = squeezer_in(st);
+    return x != NULL && x->frames.in_frame && !compressed_is_ending(&x->frames);
 }
 
 const char *stream_compression(const struct stream *st)

@@ -239,6 +239,14 @@ ssize_t layer_send_below(struct layer *l, struct bytes data);
 /* From here on both ways; pushed as the last layer, when the OK of the login has been flushed or read.
  * Level 0 is the algorithm's usual one. */
 void stream_compress(struct stream *st, enum compression algorithm, unsigned level);
+/* Before the first byte of a command is read: the client's next frame must be numbered 0. */
+void stream_begin_command(struct stream *st);
+/* Were the client's frames numbered wrongly?  Then *due is the number that should have come, and nothing more
+ * can be read; an error may be sent, in a frame with the next number. */
+bool stream_is_out_of_order(const struct stream *st, uint8_t *due);
+void stream_skip_numbers(struct stream *st, uint8_t n);
+/* Has a frame begun that has not come to its end?  (It needs memory until then.) */
+bool stream_has_begun(const struct stream *st);
 /* "zlib", "zstd", or NULL: none. */
 const char *stream_compression(const struct stream *st);
 /* Bytes since then, before and after compression; all 0 without. */

@@ -163,7 +163,7 @@ static ssize_t receive(struct stream *st)
         return 0;
     }
     st->peer_closed = n == 0;
-    st->broken |= n < 0;
+    st->broken |= n < 0 && errno != EILSEQ; /* that can be told */
     st->unreadable |= n < 0;
     return -1;
 }

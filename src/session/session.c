@@ -291,9 +291,14 @@ static bool follow_config(struct session *s)
  * may have more than was taken: otherwise the loop will tell. */
 static bool has_arrived(struct session *s, bool loop_says_so)
 {
-    if (buf_len(&s->client.in) > 0)
+    struct stream *in = &s->client;
+    if (buf_len(&in->in) > 0)
         return true;
-    return (loop_says_so || s->client.in_filled) && stream_fill(&s->client, FRAME_HEADER) != 0;
+    if (in->top == NULL)
+        return (loop_says_so || in->in_filled) && stream_fill(in, FRAME_HEADER) != 0;
+    stream_begin_command(in);
+    return ((loop_says_so || in->in_filled) && stream_fill(in, FRAME_HEADER) != 0) ||
+           stream_has_begun(in);
 }
 
 static void serve(struct task *t, void *arg)

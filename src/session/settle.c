@@ -200,6 +200,18 @@ static void linger(struct task *t, struct session *s)
     stream_linger(t, &s->client, s->config->settings.linger_ms / 1000.0);
 }
 
+/* The client's compressed frames are not numbered as they should be.  (MariaDB's answer where a command should
+ * begin is numbered as if there had been one.) */
+static void tell_disorder(struct task *t, struct session *s, uint8_t due)
+{
+    struct fault why, broken;
+    fault_set(&why, BLAME_POLICY, ER_PACKETS_OUT_OF_ORDER, "Got packets out of order");
+    if (s->mode.is_mariadb && due == 0)
+        stream_skip_numbers(&s->client, 2);
+    if (tell_error(t, s, &why, due, &broken))
+        linger(t, s);
+}
+
 /* The command failed, and not by the server's ERR.  Tell the client, if it can still be told: once
  * something of a response has gone out, an ERR is understood only where rows are expected, so who got
  * half an answer is better served by the end of the connection. */
@@ -207,6 +219,11 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
                     bool was_pinned)
 {
     struct fault broken = FAULT_NONE;
+    uint8_t due;
+    if (stream_is_out_of_order(&s->client, &due)) {
+        tell_disorder(t, s, due);
+        return false;
+    }
     if (out->why.blame == BLAME_CLIENT || s->client.broken || s->client.peer_closed)
         return false;
     if (out->tunnelled) {

@@ -287,6 +287,41 @@ def test_frames_that_lie_end_the_connection_and_no_other(both):
         assert bystander.query("select 1").value() == b"1"
 
 
+QUERY = frame(0, b"\x03select 7 /* " + b"x" * 100 + b" */")
+CLOSE = frame(0, b"\x19\0\0\0\0")             # a command without an answer
+# Frames as a client might number them: (number, bytes).
+NUMBERED = {
+    "right": [(0, QUERY)], "right, in two": [(0, QUERY[:40]), (1, QUERY[40:])],
+    "from 1": [(1, QUERY)], "from 5": [(5, QUERY)], "one twice": [(0, QUERY[:40]), (0, QUERY[40:])],
+    "one left out": [(0, QUERY[:40]), (2, QUERY[40:])],
+    "one left out in a header": [(0, QUERY[:2]), (3, QUERY[2:])],
+    "two commands": [(0, QUERY), (0, QUERY)], "counted on to the next": [(0, QUERY), (1, QUERY)],
+    "counted on to the next again": [(0, QUERY), (6, QUERY)], "no answer between": [(0, CLOSE), (0, QUERY)],
+    "a quit from 1": [(1, frame(0, b"\x01"))],
+    "ordinary from 1": [(0, frame(1, b"\x03select 7"))], "ordinary from 77": [(0, frame(77, b"\x03select 7"))],
+}
+
+
+def what_comes(port, numbered):
+    """The number of each answer's frame, up to an error, which comes whole and ends the connection."""
+    answers = 2 if numbered[0][1] == numbered[-1][1] == QUERY and len(numbered) > 1 else 1
+    with Client(port, caps=MODERN | COMPRESS) as c:
+        for seq, data in numbered:
+            c.sock.sock.sendall(packed_frame(seq, data))
+        c.sock.strict, heard = False, []
+        for _ in range(answers):
+            data = c.sock._next_frame()
+            heard.append(c.sock.frames[-1].seq)
+            if data[4] == 0xFF:
+                return heard, data, c.is_closed()
+        return heard
+
+
+@pytest.mark.parametrize("case", NUMBERED)
+def test_frames_that_are_numbered_wrongly_are_told_as_by_the_server(place, case):
+    assert what_comes(place.port, NUMBERED[case]) == what_comes(place.primary.port, NUMBERED[case])
+
+
 def test_a_stored_frame_may_be_long_and_a_compressed_one_short(both):
     for algorithm, bits in (("zlib", COMPRESS), ("zstd", ZSTD)):
         with Client(both.port, caps=MODERN | bits) as c:

@@ -54,7 +54,7 @@ static void round_trip(struct bytes clear, const uint8_t choices[4], enum compre
     struct buf wire = { 0 }, back = { 0 };
     struct bytes left = clear;
     compressed_init(&out, algorithm, choices[3] % (ZSTD_LEVEL_MAX + 1), choices[0] & 4);
-    compressed_init(&in, algorithm, 0, false);
+    compressed_init(&in, algorithm, 0, true); /* bytes, not numbers */
     while (left.len > 0) {
         size_t part = MIN(left.len, 1 + choices[1] * 300u);
         size_t n = compressed_write(&out, tools(), bytes_of(left.data, part), &wire);
@@ -74,7 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!fuzz_choices(&data, &size, choices) || size == 0)
         return 0;
     enum compression algorithm = choices[0] & 1 ? COMPRESSION_ZSTD : COMPRESSION_ZLIB;
-    compressed_init(&in, algorithm, 0, false);
+    compressed_init(&in, algorithm, 0, choices[0] & 8);
+    if (choices[0] & 16)
+        compressed_begin(&in);
     read_all(&in, bytes_of(data, size), choices, NULL);
     compressed_release(&in);
     if (choices[0] & 2)

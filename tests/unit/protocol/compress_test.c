@@ -159,7 +159,7 @@ static void what_is_written_is_read_however_it_arrives(void **state)
                 struct buf back = { 0 };
                 struct compressed in;
                 size_t step = MIN(steps[s], buf_len(&wire));
-                compressed_init(&in, a, 0, false);
+                compressed_init(&in, a, 0, true);
                 assert_true(read_all(&in, buf_bytes(&wire), step, rooms[r], &back));
                 assert_bytes_equal(buf_bytes(&back), buf_bytes(&clear));
                 assert_true(is_whole(&in));
@@ -187,14 +187,14 @@ static void what_is_put_in_parts_is_the_same(void **state)
             struct buf wire = { 0 }, back = { 0 };
             struct compressed out, in;
             compressed_init(&out, a, 0, true);
-            compressed_init(&in, a, 0, false);
+            compressed_init(&in, a, 0, true);
             write_all(&out, bytes_of(buf_head(&clear), at), &wire);
             write_all(&out, bytes_skip(buf_bytes(&clear), at), &wire);
             assert_true(read_all(&in, buf_bytes(&wire), SIZE_MAX / 2, 4096, &back));
             assert_bytes_equal(buf_bytes(&back), buf_bytes(&clear));
             assert_int_equal(out.seq, 2);
             assert_int_equal(out.last_seq, 2);
-            assert_int_equal(out.out_left + out.header_len, 0);
+            assert_int_equal(out.plain_left + out.header_len, 0);
             buf_release(&wire);
             buf_release(&back);
         }
@@ -216,7 +216,7 @@ static void short_pieces_and_those_that_do_not_shrink_are_stored(void **state)
                 struct buf wire = { 0 };
                 struct compressed out;
                 compressed_init(&out, a, 0, true);
-                out.out_left = FRAME_MAX; /* in the middle of a long payload */
+                out.plain_left = FRAME_MAX; /* in the middle of a long payload */
                 write_all(&out, bytes_of(random ? noise.data : text.data, lengths[i]), &wire);
                 assert_int_equal(frames_in(&wire, &f, 1), 1);
                 bool shrinks = !random && lengths[i] > COMPRESSED_MIN;
@@ -243,8 +243,8 @@ static void levels_work_and_may_change_between_connections(void **state)
             struct buf wire = { 0 }, back = { 0 };
             struct compressed out, in;
             compressed_init(&out, a, level, true);
-            compressed_init(&in, a, level, false);
-            out.out_left = FRAME_MAX;
+            compressed_init(&in, a, level, true);
+            out.plain_left = FRAME_MAX;
             write_all(&out, text, &wire);
             assert_true(buf_len(&wire) < text.len / 10);
             assert_true(read_all(&in, buf_bytes(&wire), SIZE_MAX / 2, 4096, &back));
@@ -288,7 +288,7 @@ static void a_peer_may_put_16_MiB_into_one_frame(void **state)
     {
         struct buf wire = { 0 }, back = { 0 };
         struct compressed in;
-        compressed_init(&in, a, 0, false);
+        compressed_init(&in, a, 0, true);
         size_t n = squeezed(a, text, small, room);
         add_frame(&wire, 0, bytes_of(small, n), text.len);
         assert_true(read_all(&in, buf_bytes(&wire), 4096, 4096, &back));
@@ -299,7 +299,7 @@ static void a_peer_may_put_16_MiB_into_one_frame(void **state)
     }
     struct buf wire = { 0 }, back = { 0 };
     struct compressed in;
-    compressed_init(&in, COMPRESSION_ZLIB, 0, false);
+    compressed_init(&in, COMPRESSION_ZLIB, 0, true);
     add_frame(&wire, 0, text, 0);
     assert_true(read_all(&in, buf_bytes(&wire), 100000, 4096, &back));
     assert_bytes_equal(buf_bytes(&back), text);
@@ -385,7 +385,7 @@ static void a_command_that_came_early_is_read_by_itself(void **state)
     struct buf wire = { 0 }, answer = { 0 }, out = { 0 };
     struct compressed c;
     compressed_init(&c, COMPRESSION_ZLIB, 0, false);
-    add_frame(&wire, 0, BYTES_LITERAL("\x03\0\0"), 0);
+    add_frame(&wire, 0, BYTES_LITERAL("\x01\0\0"), 0);
     add_frame(&wire, 1, BYTES_LITERAL("\0\x0e"), 0);
     size_t first = buf_len(&wire);
     add_frame(&wire, 0, BYTES_LITERAL("\x01\0\0\0\x0e"), 0);
@@ -544,7 +544,7 @@ static void several_zstd_frames_may_stand_in_one(void **state)
     struct compressed in;
     size_t n = squeezed(COMPRESSION_ZSTD, bytes_of(text.data, 400), small, sizeof small);
     n += squeezed(COMPRESSION_ZSTD, bytes_skip(text, 400), small + n, sizeof small - n);
-    compressed_init(&in, COMPRESSION_ZSTD, 0, false);
+    compressed_init(&in, COMPRESSION_ZSTD, 0, true);
     add_frame(&wire, 0, bytes_of(small, n), text.len);
     assert_true(read_all(&in, buf_bytes(&wire), 7, 4096, &back));
     assert_bytes_equal(buf_bytes(&back), text);
@@ -584,6 +584,131 @@ static void zlib_comes_first_when_both_were_agreed(void **state)
                      CAP_COMPRESS | CAP_ZSTD);
 }
 
+/* ---- a client's numbers -------------------------------------------------------------------- */
+
+/* What a server reads of that, all at once or byte by byte. */
+static bool server_reads(struct compressed *c, const struct buf *wire, size_t step,
+                         struct buf *back)
+{
+    buf_skip(back, buf_len(back));
+    return read_all(c, buf_bytes(wire), step, 4096, back);
+}
+
+static void a_clients_frames_count_on_within_a_packet(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t seqs[3], due;
+        bool is_fine;
+    } cases[] = {
+        { { 0, 1, 2 }, 0, true },  { { 1, 2, 3 }, 0, false }, { { 5, 6, 7 }, 0, false },
+        { { 0, 0, 1 }, 1, false }, { { 0, 3, 4 }, 1, false }, { { 0, 1, 0 }, 2, false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        for (size_t step = 1; step < 100; step += 98) {
+            struct buf wire = { 0 }, back = { 0 };
+            struct compressed c;
+            compressed_init(&c, COMPRESSION_ZLIB, 0, false);
+            compressed_begin(&c);
+            add_frame(&wire, cases[i].seqs[0], BYTES_LITERAL("\x03\0"), 0);
+            add_frame(&wire, cases[i].seqs[1], BYTES_LITERAL("\0\0\x03"), 0);
+            add_frame(&wire, cases[i].seqs[2], BYTES_LITERAL("do"), 0);
+            assert_int_equal(server_reads(&c, &wire, step, &back), cases[i].is_fine);
+            assert_int_equal(c.is_out_of_order, !cases[i].is_fine);
+            if (cases[i].is_fine)
+                assert_bytes_equal(buf_bytes(&back), BYTES_LITERAL("\x03\0\0\0\x03"
+                                                                   "do"));
+            else
+                assert_int_equal(c.seq, cases[i].due);
+            buf_release(&wire);
+            buf_release(&back);
+        }
+}
+
+/* The first number after an answer is one too many for a command, and right for a file's next
+ * packet. */
+static void a_command_begins_with_0_and_a_file_goes_on(void **state)
+{
+    (void)state;
+    for (int begins = 0; begins <= 1; begins++) {
+        struct buf wire = { 0 }, back = { 0 };
+        struct compressed c;
+        compressed_init(&c, COMPRESSION_ZLIB, 0, false);
+        add_frame(&wire, 0, BYTES_LITERAL("\x01\0\0\0\x0e"), 0);
+        assert_true(server_reads(&c, &wire, 100, &back));
+        if (begins)
+            compressed_begin(&c);
+        buf_skip(&wire, buf_len(&wire));
+        add_frame(&wire, 1, BYTES_LITERAL("\x01\0\0\1\x0e"), 0);
+        assert_int_equal(server_reads(&c, &wire, 100, &back), !begins);
+        buf_release(&wire);
+        buf_release(&back);
+    }
+}
+
+static void ordinary_numbers_are_made_right(void **state)
+{
+    (void)state;
+    for (size_t step = 1; step < 100; step += 98) {
+        struct buf wire = { 0 }, back = { 0 };
+        struct compressed c;
+        compressed_init(&c, COMPRESSION_ZLIB, 0, false);
+        add_frame(&wire, 0, BYTES_LITERAL("\x01\0\0\x4d\x0e"), 0);
+        assert_true(server_reads(&c, &wire, step, &back));
+        assert_bytes_equal(buf_bytes(&back), BYTES_LITERAL("\x01\0\0\0\x0e"));
+        buf_release(&wire);
+        buf_release(&back);
+    }
+}
+
+static void what_continues_a_packet_is_counted_on(void **state)
+{
+    (void)state;
+    struct bytes text = text_of(FRAME_MAX + 5);
+    struct buf clear = { 0 }, wire = { 0 }, back = { 0 };
+    struct compressed out, in;
+    compressed_init(&out, COMPRESSION_ZLIB, 1, true);
+    compressed_init(&in, COMPRESSION_ZLIB, 0, false);
+    add_packet(&clear, 0, text);
+    clear.mem[clear.head + FRAME_HEADER + FRAME_MAX + FRAME_HEADER - 1] = 99;
+    write_all(&out, buf_bytes(&clear), &wire);
+    assert_true(read_all(&in, buf_bytes(&wire), 64 << 10, 4096, &back));
+    assert_int_equal(frame_seq(buf_head(&back) + FRAME_HEADER + FRAME_MAX), 1);
+    buf_release(&clear);
+    buf_release(&wire);
+    buf_release(&back);
+    free((void *)text.data);
+}
+
+/* All of the command has been read; what checks it, the last four bytes, has not come. */
+static void an_end_that_comes_late_keeps_no_memory(void **state)
+{
+    (void)state;
+    uint8_t small[200];
+    struct bytes text = text_of(100);
+    struct buf packet = { 0 }, wire = { 0 }, back = { 0 };
+    struct compressed c;
+    add_packet(&packet, 0, text);
+    compressed_init(&c, COMPRESSION_ZLIB, 0, false);
+    size_t n = squeezed(COMPRESSION_ZLIB, buf_bytes(&packet), small, sizeof small);
+    add_frame(&wire, 0, bytes_of(small, n), buf_len(&packet));
+    struct bytes most = bytes_of(buf_head(&wire), buf_len(&wire) - 3);
+    assert_true(read_all(&c, most, 100, 4096, &back));
+    assert_bytes_equal(buf_bytes(&back), buf_bytes(&packet));
+    assert_non_null(c.engine);
+    assert_true(compressed_rest(&c, tools));
+    assert_null(c.engine);
+    buf_skip(&wire, most.len);
+    add_frame(&wire, 0, buf_bytes(&packet), 0);
+    assert_true(server_reads(&c, &wire, 100, &back));
+    assert_bytes_equal(buf_bytes(&back), buf_bytes(&packet));
+    assert_true(is_whole(&c));
+    buf_release(&packet);
+    buf_release(&wire);
+    buf_release(&back);
+    free((void *)text.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -602,6 +727,11 @@ int main(void)
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(a_bomb_goes_off_where_its_claim_ends),
         cmocka_unit_test(several_zstd_frames_may_stand_in_one),
+        cmocka_unit_test(a_clients_frames_count_on_within_a_packet),
+        cmocka_unit_test(a_command_begins_with_0_and_a_file_goes_on),
+        cmocka_unit_test(ordinary_numbers_are_made_right),
+        cmocka_unit_test(what_continues_a_packet_is_counted_on),
+        cmocka_unit_test(an_end_that_comes_late_keeps_no_memory),
         cmocka_unit_test(an_empty_frame_is_nothing),
         cmocka_unit_test(zlib_comes_first_when_both_were_agreed),
     };
