@@ -67,7 +67,7 @@ void stream_move(struct stream *to, struct stream *from)
     if (w != NULL)
         stream_leave_worker(from);
     *to = *from;
-    from->watch.on_read.fd = from->watch.on_write.fd = -1;
+    from->watch.on_read.fd = -1;
     from->in = from->out = (struct buf){ 0 };
     from->top = NULL;
     if (w != NULL)

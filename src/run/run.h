@@ -73,11 +73,11 @@ void task_describe(struct task *t, const char *what);
 
 /* ---- waiting for a descriptor -------------------------------------------- */
 
-/* A descriptor with its two watchers.  Embedded in a stream or a listener.
+/* A descriptor with its watcher.  Embedded in a stream or a listener.
  * At most one task waits to read and one to write; while none waits to read,
  * `on_idle` is called on readability, provided watch_idle() asked for it. */
 struct watch {
-    ev_io on_read, on_write;  /* .data is the task that waits, or NULL */
+    ev_io on_read;            /* .data is the task that waits, or NULL */
     void (*on_idle)(struct watch *watch);
 };
 

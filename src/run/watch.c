@@ -4,11 +4,12 @@
  * libev hands changes to the kernel once per turn, when the set of active
  * watchers of a descriptor differs from what the kernel knows.  So a watcher for
  * reading stays active when the wait is over: mostly somebody waits again.  It
- * stops when an event comes that nobody wants.  A watcher for writing stops at
- * once, for a socket is nearly always writable.  ev_io_set() is called only by
- * watch_init(): it would cost an epoll_ctl() with every start.
+ * stops when an event comes that nobody wants; its ev_io_set() is called only by
+ * watch_init(), for it would cost an epoll_ctl() with every start.  A watcher for
+ * writing stops at once, for a socket is nearly always writable: it lies on the
+ * stack of the task that waits, and idle streams have none.
  *
- * The tasks that wait are on_read.data and on_write.data.
+ * The task that waits is the watcher's data.
  */
 #include "run/inside.h"
 
@@ -28,15 +29,13 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int revents)
 {
     (void)revents;
     ev_io_stop(loop, io);
-    if (io->data != NULL)
-        task_wake(io->data);
+    task_wake(io->data);
 }
 
 void watch_init(struct watch *watch, int fd)
 {
     *watch = (struct watch){ .on_idle = NULL };
     ev_io_init(&watch->on_read, on_readable, fd, EV_READ);
-    ev_io_init(&watch->on_write, on_writable, fd, EV_WRITE);
 }
 
 void watch_idle(struct worker *worker, struct watch *watch, void (*on_idle)(struct watch *))
@@ -48,45 +47,42 @@ void watch_idle(struct worker *worker, struct watch *watch, void (*on_idle)(stru
 
 void watch_stop(struct worker *worker, struct watch *watch)
 {
-    must(watch->on_read.data == NULL && watch->on_write.data == NULL);
+    must(watch->on_read.data == NULL);
     ev_io_stop(worker->loop, &watch->on_read);
-    ev_io_stop(worker->loop, &watch->on_write);
     watch->on_idle = NULL;
 }
 
-static void expect(struct task *t, ev_io *io)
+static void expect(struct task *t, struct watch *readable)
 {
-    must(io->data == NULL); /* one task per direction */
-    io->data = t;
-    ev_io_start(t->worker->loop, io);
+    if (readable == NULL)
+        return;
+    must(readable->on_read.data == NULL); /* one task per direction */
+    readable->on_read.data = t;
+    ev_io_start(t->worker->loop, &readable->on_read);
 }
 
-/* (nearly always writable: it would tell of it with every turn) */
-static void expect_no_more(struct ev_loop *loop, struct watch *writable)
+static void expect_writable(struct task *t, ev_io *io, const struct watch *writable)
 {
-    if (writable == NULL)
-        return;
-    writable->on_write.data = NULL;
-    ev_io_stop(loop, &writable->on_write);
+    ev_io_init(io, on_writable, writable != NULL ? writable->on_read.fd : 0, EV_WRITE);
+    io->data = t;
+    if (writable != NULL)
+        ev_io_start(t->worker->loop, io);
 }
 
 enum woke task_wait(struct task *t, const struct wait *what)
 {
     struct ev_loop *loop = t->worker->loop;
-    if (what->readable != NULL)
-        expect(t, &what->readable->on_read);
-    if (what->readable2 != NULL)
-        expect(t, &what->readable2->on_read);
-    if (what->writable != NULL)
-        expect(t, &what->writable->on_write);
-    if (what->writable2 != NULL)
-        expect(t, &what->writable2->on_write);
+    ev_io writable, writable2;
+    expect(t, what->readable);
+    expect(t, what->readable2);
+    expect_writable(t, &writable, what->writable);
+    expect_writable(t, &writable2, what->writable2);
     enum woke woke = task_park(t, what->deadline);
     if (what->readable != NULL)
         what->readable->on_read.data = NULL;
     if (what->readable2 != NULL)
         what->readable2->on_read.data = NULL;
-    expect_no_more(loop, what->writable);
-    expect_no_more(loop, what->writable2);
+    ev_io_stop(loop, &writable);
+    ev_io_stop(loop, &writable2);
     return woke;
 }
