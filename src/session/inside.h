@@ -8,12 +8,18 @@
 
 #include "session/session.h"
 
+/* Sessions by their ids (ids.c): a word for each, and some room. */
+struct id_table {
+    struct session **slots;
+    uint32_t count, cap;          /* cap is 0 or a power of two */
+};
+
 struct sessions {
     struct worker *worker;
     struct sessions_shared *shared;
     struct list logging_in, idle, busy;
     struct list all;              /* of session.all and of bookmarks                      */
-    struct map by_id;             /* session.id -> session                                */
+    struct id_table ids;
     struct pin_table *pins;
     struct paces *paces;          /* follow.c                                             */
     struct list gates;            /* paused groups, pause.c                               */
@@ -522,6 +528,7 @@ void statements_forget(struct session *s);
 /* ---- ids.c: the thread ids that clients see ------------------------------------------------- */
 
 void ids_begin(struct sessions_shared *shared);
+void ids_release(struct id_table *x);             /* empty by then */
 /* A session of this worker gets the next free one; gives it back. */
 void id_take(struct session *s);
 void id_drop(struct session *s);

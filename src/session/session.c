@@ -678,7 +678,7 @@ void sessions_worker_release(struct worker *w)
     gates_release(ss);
     pin_table_free(ss->pins);
     mem_free(ss->paces);
-    map_release(&ss->by_id);
+    ids_release(&ss->ids);
     mem_free(ss);
     worker_set_part(w, PART_SESSIONS, NULL);
 }

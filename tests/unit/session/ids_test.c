@@ -29,8 +29,8 @@ static int tear_down(void **state)
 {
     (void)state;
     for (int i = 0; i < WORKERS; i++) {
-        assert_int_equal(on[i].by_id.count, 0);
-        map_release(&on[i].by_id);
+        assert_int_equal(on[i].ids.count, 0);
+        ids_release(&on[i].ids);
         worker_free(workers[i]);
     }
     return 0;
@@ -109,6 +109,39 @@ static void ids_come_round_past_those_in_use(void **state)
     leave(again);
 }
 
+/* In any order, and with those who stay for long in the way. */
+static void many_come_and_go_and_are_found(void **state)
+{
+    enum { MANY = 20000 };
+    static struct session *all[MANY];
+    (void)state;
+    atomic_store(&shared.next_turn, TURNS - MANY / 2);
+    for (int i = 0; i < MANY; i++)
+        all[i] = arrive(&on[0]);
+    for (int i = 0; i < MANY; i++) {
+        int k = (int)((unsigned)i * 7919u % MANY);
+        assert_ptr_equal(id_find(&on[0], all[k]->id), all[k]);
+        if (k % 100 == 0)
+            continue;
+        uint32_t id = all[k]->id;
+        leave(all[k]);
+        all[k] = NULL;
+        assert_null(id_find(&on[0], id));
+    }
+    assert_int_equal(on[0].ids.count, MANY / 100);
+    assert_in_range(on[0].ids.cap, MANY / 100, MANY / 100 * 16); /* room goes back, too */
+    atomic_store(&shared.next_turn, TURNS - MANY / 2); /* round again, past those who stayed */
+    for (int i = 1; i < MANY / 2; i++)
+        if (i % 100 != 0)
+            all[i] = arrive(&on[0]);
+    for (int i = 0; i < MANY; i++)
+        if (all[i] != NULL)
+            assert_ptr_equal(id_find(&on[0], all[i]->id), all[i]);
+    for (int i = 0; i < MANY; i++)
+        if (all[i] != NULL)
+            leave(all[i]);
+}
+
 static void two_processes_hardly_give_the_same(void **state)
 {
     uint64_t first = atomic_load(&shared.next_turn), different = 0;
@@ -127,6 +160,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_comes_later_has_the_greater_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_of_servers_are_not_ours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_come_round_past_those_in_use, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_come_and_go_and_are_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_processes_hardly_give_the_same, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
