@@ -274,6 +274,7 @@ int boot_run(struct config *c)
         start_timers(&b);
         write_pid_file(c);
         notify_start(&b);
+        slim();
         worker_run(b.control);
     } else {
         log_error("volvox can't start", "why=%s", log_quote(bytes_str(why.text)));

@@ -55,6 +55,9 @@ struct boot {
 int boot_run(struct config *c);
 /* Read the file again; what is wrong with it is logged and changes nothing. */
 void boot_reload(struct boot *b);
+/* Once all is running: what of the program and its libraries only the start needed need not stay in memory;
+ * what is needed again comes back from the page cache (slim.c). */
+void slim(void);
 /* Stop taking clients, let running transactions finish for drain_s seconds (not for `now`), then
  * stop. */
 void boot_stop(struct boot *b, bool now, unsigned drain_s);
