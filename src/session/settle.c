@@ -110,7 +110,7 @@ bool keeps_diagnostics(const struct session *s, const struct command *cmd)
         return true;
     if (!has_any || !cmd->whole)
         return false;
-    if (cmd->code == COM_INIT_DB)
+    if (cmd->code == COM_INIT_DB || cmd->code == COM_STATISTICS || cmd->code == COM_FIELD_LIST)
         return true;
     return s->mode.is_mariadb &&
            !statement_uses_tables(command_statement_text(cmd), &s->mode, cmd->st.verb);
@@ -122,9 +122,12 @@ void note_warnings(struct session *s, unsigned n)
         session_more(s)->n_warnings = (uint16_t)n;
 }
 
-static bool has_new_diagnostics(const struct outcome *out)
+/* (MySQL warns of COM_FIELD_LIST, and does not say so) */
+static bool has_new_diagnostics(const struct session *s, const struct command *cmd,
+                                const struct outcome *out)
 {
-    return (out->got_error || out->warnings > 0) && !out->diagnostics_taken;
+    bool is_warned = out->warnings > 0 || (cmd->code == COM_FIELD_LIST && !s->lease->is_mariadb);
+    return (out->got_error || is_warned) && !out->diagnostics_taken;
 }
 
 uint32_t pins_behind(const struct session *s, const struct command *cmd, const struct outcome *out)
@@ -132,7 +135,7 @@ uint32_t pins_behind(const struct session *s, const struct command *cmd, const s
     uint32_t pins = s->pins & ~PIN_PASSING;
     if (is_no_statement(cmd) && s->pins != 0)
         return s->pins;
-    if (has_new_diagnostics(out) || ((s->pins & PIN_DIAGNOSTICS) != 0 && keeps_diagnostics(s, cmd)))
+    if (has_new_diagnostics(s, cmd, out) || ((s->pins & PIN_DIAGNOSTICS) != 0 && keeps_diagnostics(s, cmd)))
         pins |= PIN_DIAGNOSTICS;
     if ((cmd->st.effects & EFFECT_CALC_FOUND_ROWS) != 0 || habit_is_known(s, &s->home->shared->counts))
         pins |= PIN_COUNTS;
@@ -150,7 +153,7 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
     s->is_stuck = false;
     if (is_no_statement(cmd) && s->pins != 0)
         return;
-    bool is_new = has_new_diagnostics(out);
+    bool is_new = has_new_diagnostics(s, cmd, out);
     /* (on MySQL, some add to those of the statement before) */
     unsigned before = tells_of_before(s->lease, cmd) ? diagnostics_count(s) : 0;
     if (is_new || (!out->diagnostics_taken && !keeps_diagnostics(s, cmd))) {
@@ -158,9 +161,7 @@ static void keep_or_put(struct session *s, const struct command *cmd, const stru
         s->used_found_rows = false;
         note_warnings(s, out->got_error ? before + 1 : out->warnings);
     }
-    /* (MySQL warns of COM_FIELD_LIST and does not report that) */
-    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || cmd->code == COM_FIELD_LIST ||
-                                diagnostics_were_told(s) ||
+    s->lease->has_diagnostics = (pins & PIN_DIAGNOSTICS) != 0 || diagnostics_were_told(s) ||
                                 (s->lease->has_diagnostics && backend_keeps_diagnostics(s->lease, cmd));
     if ((pins & PIN_EXPIRED) != 0)
         s->lease->sandbox = SANDBOX_IN; /* MariaDB takes our own SETs even then */
