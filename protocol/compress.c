@@ -126,8 +126,8 @@ static bool is_between_packets(const struct compressed *c)
     return c->header_len == 0 && c->plain_left == 0 && !c->goes_on;
 }
 
-/* What a client may send behind a packet without an answer in between is a command, or goes on with a
- * local file. */
+/* What a client may send behind a packet without an answer in between is a command, or goes on with
+ * a local file. */
 static bool is_in_order(const struct compressed *c, uint8_t seq)
 {
     if (c->is_client)
@@ -161,7 +161,8 @@ static bool open_frame(struct compressed *c, struct compress_tools *tools, struc
     return true;
 }
 
-/* The last byte of an ordinary frame's header is its number: it has just been given, and is made right. */
+/* The last byte of an ordinary frame's header is its number: it has just been given, and is made
+ * right. */
 static void read_header(struct compressed *c, uint8_t *number)
 {
     if (c->goes_on)
@@ -263,8 +264,7 @@ static bool read_frame(struct compressed *c, struct compress_tools *tools, struc
 /* A new command: not before this one has been read, and answered. */
 static bool must_wait(const struct compressed *c, const struct reading *r)
 {
-    return r->given > 0 &&
-           (frame_seq(r->in.data) == 0 || (!c->is_client && is_between_packets(c)));
+    return r->given > 0 && (frame_seq(r->in.data) == 0 || (!c->is_client && is_between_packets(c)));
 }
 
 /* Nothing more can be read until more has arrived. */

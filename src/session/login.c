@@ -475,6 +475,12 @@ static void go_on_as_before(struct session *s, struct former *former,
     s->failed_changes += s->failed_changes < FAILED_CHANGES_MOST;
 }
 
+/* So that passwords can't be tried out quickly. */
+static void pause_as_mariadb(struct task *t)
+{
+    (void)task_park(t, worker_now(task_worker(t)) + 1);
+}
+
 bool change_user(struct task *t, struct session *s, struct command *cmd, struct fault *why)
 {
     struct talk k;
@@ -497,6 +503,7 @@ bool change_user(struct task *t, struct session *s, struct command *cmd, struct 
     if (goes_on && !ok) {
         go_on_as_before(s, &former, topology);
         why->blame = BLAME_POLICY; /* whoever it was about, it was not the account's connection */
+        pause_as_mariadb(t);
     } else {
         former_forget(&former);
     }

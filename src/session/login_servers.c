@@ -165,8 +165,8 @@ static struct server *choose(struct talk *k, const struct user_config *u, struct
     return server != NULL ? server_take(server) : NULL;
 }
 
-/* Where the client answers the server itself, there is one login, and it names the schema: where the password
- * has expired it can't be entered later. */
+/* Where the client answers the server itself, there is one login, and it names the schema: where
+ * the password has expired it can't be entered later. */
 static struct state *state_to_log_in(const struct session *s, const struct claim *r)
 {
     bool is_clear = name_is_ascii(r->schema) || state_is_utf8(s->state);

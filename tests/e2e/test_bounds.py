@@ -1,4 +1,5 @@
 """Whatever passes through, Volvox's memory stays small."""
+import contextlib
 import socket
 import threading
 import time
@@ -182,6 +183,26 @@ def test_idle_clients_cost_little(alone, start_volvox, release_program):
     finally:
         for c in clients:
             c.close()
+
+
+@pytest.mark.slow
+def test_memory_returns_after_a_crowd(alone, start_volvox, release_program):
+    """Though who came last stays, and lies above all that is free."""
+    if is_sanitized(release_program):
+        pytest.skip("the sanitizer keeps freed memory")
+    volvox = start_one(alone, start_volvox, release_program)
+    with contextlib.ExitStack() as staying:
+        for _ in range(100):
+            staying.enter_context(Client(volvox.port)).query("select 1")
+        before = volvox.resident_bytes()
+        with contextlib.ExitStack() as crowd:
+            for _ in range(4000):
+                crowd.enter_context(Client(volvox.port))
+            for _ in range(10):
+                staying.enter_context(Client(volvox.port)).query("select 1")
+            grown = volvox.resident_bytes() - before
+        assert grown > MB
+        wait_until(lambda: volvox.resident_bytes() - before < grown / 2, 60, "memory is back")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Points of docs/protocol.md that no other file shows: each compared with what the server itself does."""
 import contextlib
 import struct
+import time
 
 import pytest
 
@@ -78,6 +79,16 @@ def test_a_refused_change_of_user_leaves_what_it_leaves_on_the_server(place, why
 
     seen = both(place, talk, db="shop", charset=8)
     assert (seen[2] == "closed") == (place.family == "mysql")
+
+
+def test_a_refused_change_of_user_takes_its_time_on_mariadb(mariadb_place):
+    """As there: so that passwords can't be tried out quickly."""
+    for port in (mariadb_place.primary.port, mariadb_place.port):
+        with Client(port) as c:
+            began = time.monotonic()
+            assert outcome(c.change_user, "other", "wrong")[0] == 1045
+            assert time.monotonic() - began > 0.9
+            assert c.query("select 1").value() == b"1"
 
 
 def test_who_has_failed_three_times_is_not_listened_to_any_more(mariadb):

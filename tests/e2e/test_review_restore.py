@@ -1,4 +1,5 @@
 """What is put back before a command: it is right, or the command has not run."""
+import contextlib
 import struct
 import threading
 import time
@@ -138,6 +139,31 @@ def test_warnings_outlive_a_ping_and_the_close_of_their_statement(place, start_v
                 other.query("do 1")
         rows = c.query("show warnings").rows
         assert len(rows) == 1 and b"'x'" in rows[0][2]
+
+
+@pytest.mark.parametrize("with_warnings", [False, True], ids=["no warnings", "warnings"])
+@pytest.mark.parametrize("what", ["statistics", "twice", "field list", "field list of nothing"])
+def test_warnings_outlive_other_commands_as_on_the_server(place, start_volvox, what, with_warnings):
+    volvox = start_volvox(settings_for(place.cluster, workers=1))
+    commands = {"statistics": Client.statistics, "twice": lambda c: (c.statistics(), c.statistics()),
+                "field list": lambda c: c.field_list("items"), "field list of nothing": lambda c: c.field_list("nothing")}
+
+    def warnings(port, meanwhile=lambda: None):
+        with Client(port, db="shop") as c:
+            if with_warnings:
+                assert c.query("select cast('x' as signed)").warnings == 1
+            with contextlib.suppress(ServerError):
+                commands[what](c)
+            meanwhile()
+            return c.query("show warnings").rows
+
+    def others():
+        with Client(volvox.port) as other:
+            other.query("select cast('abc' as signed), 1")
+            other.query("do 1")
+
+    others()
+    assert warnings(volvox.port, others) == warnings(place.primary.port)
 
 
 def test_preparing_does_not_do_what_running_would(place, start_volvox):

@@ -92,6 +92,44 @@ static void accept_one_client(struct task *t)
     door_close(&d);
 }
 
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+/* Nothing is set on an accepted socket itself: it has what the listener has, from when it was told.
+ */
+static void inherit_keepalive(struct task *t)
+{
+    struct door d;
+    struct keepalive k = { .idle_s = 11, .interval_s = 12, .count = 3, .user_timeout_ms = 13000 };
+    open_or_fail(t, &d, "127.0.0.1:0");
+    int before = dial(t, &d.listener.address);
+    wait_for(t, &d, 1);
+    listener_keepalive(&d.listener, &k);
+    int behind = dial(t, &d.listener.address);
+    wait_for(t, &d, 2);
+    assert_int_equal(option(d.fds[0], SOL_SOCKET, SO_KEEPALIVE), 0);
+    assert_int_equal(option(d.fds[1], SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option(d.fds[1], IPPROTO_TCP, TCP_KEEPIDLE), 11);
+    assert_int_equal(option(d.fds[1], IPPROTO_TCP, TCP_KEEPINTVL), 12);
+    assert_int_equal(option(d.fds[1], IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(option(d.fds[1], IPPROTO_TCP, TCP_USER_TIMEOUT), 13000);
+    assert_int_equal(option(d.fds[1], IPPROTO_TCP, TCP_NODELAY), 1);
+    close(before);
+    close(behind);
+    door_close(&d);
+}
+
+static void accepted_sockets_have_the_listeners_options(void **state)
+{
+    (void)state;
+    in_task(inherit_keepalive);
+}
+
 static void a_client_is_accepted_with_its_address_and_options_set(void **state)
 {
     (void)state;
@@ -335,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_is_accepted_with_its_address_and_options_set),
+        cmocka_unit_test(accepted_sockets_have_the_listeners_options),
         cmocka_unit_test(a_paused_listener_leaves_clients_waiting_and_then_takes_them_all),
         cmocka_unit_test(an_ipv4_client_of_an_ipv6_listener_has_an_ipv4_address),
         cmocka_unit_test(an_address_in_use_is_refused_by_name),

@@ -616,7 +616,8 @@ static void a_clients_frames_count_on_within_a_packet(void **state)
             assert_int_equal(server_reads(&c, &wire, step, &back), cases[i].is_fine);
             assert_int_equal(c.is_out_of_order, !cases[i].is_fine);
             if (cases[i].is_fine)
-                assert_bytes_equal(buf_bytes(&back), BYTES_LITERAL("\x03\0\0\0\x03" "do"));
+                assert_bytes_equal(buf_bytes(&back), BYTES_LITERAL("\x03\0\0\0\x03"
+                                                                   "do"));
             else
                 assert_int_equal(c.seq, cases[i].due);
             buf_release(&wire);
