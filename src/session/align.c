@@ -282,6 +282,10 @@ bool align(struct task *t, struct session *s, struct command *cmd, const struct 
 {
     struct backend *be = s->lease;
     struct before b = { .n = 0 };
+    cmd->joined = BYTES_NONE;
+    cmd->server_seq = 1;
+    if (be->n_owed == 0 && plan->role != ROLE_SAME && follow_suits(s, cmd, be))
+        return true;              /* nearly always */
     bool asks_counts = counts_are_asked(s, cmd);
     bool asks_diagnostics = diagnostics_are_asked(cmd);
     /* (what clears them would take the place of what counts are about) */
@@ -293,8 +297,6 @@ bool align(struct task *t, struct session *s, struct command *cmd, const struct 
                      (asks_diagnostics || goes_with || keeps_diagnostics(s, cmd) == DIAGNOSTICS_MAY_STAY);
     bool may_lose = may_lose_diagnostics(s, cmd);
     bool is_told_apart = asks_counts || asks_diagnostics || about_before || asks_told || may_lose;
-    cmd->joined = BYTES_NONE;
-    cmd->server_seq = 1;
     if (be->sandbox == SANDBOX_IN)
         return true;
     if (!forget_user_vars(t, s, cmd, why))

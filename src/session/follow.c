@@ -99,16 +99,24 @@ static bool may_share(const struct session *s, const struct command *cmd)
 /* Does the connection read what the client wrote, as it would by itself? */
 static bool suits(const struct session *s, const struct command *cmd, const struct backend *be)
 {
-    return (be->multi_statements == s->multi_statements || !has_tail(s, cmd)) && be->state == s->state && !be->schema_is_old && !be->had_user_vars && !be->state_in_doubt &&
+    return be->state == s->state && !be->schema_is_old && !be->had_user_vars && !be->state_in_doubt &&
            be->sandbox == SANDBOX_NONE && be->gtids == TRACK_NO_GTIDS && !be->reports_as_asked &&
-           (be->caps & CAP_SESSION_TRACK) != 0 && (s->caps & ~be->caps & CAP_QUERY_ATTRIBUTES) == 0;
+           (be->caps & CAP_SESSION_TRACK) != 0 &&
+           (be->multi_statements == s->multi_statements || !has_tail(s, cmd));
+}
+
+bool follow_suits(const struct session *s, const struct command *cmd, const struct backend *be)
+{
+    return is_plain_read(cmd) && is_free(s) && suits(s, cmd, be) &&
+           (s->more == NULL || (s->more->told == NULL && s->more->diagnostics == NULL));
 }
 
 static bool board(void *arg, struct backend *be)
 {
     struct boarding *b = arg;
     struct command *cmd = b->cmd;
-    if (!suits(b->s, cmd, be) || (cmd->stmt != NULL && !stmt_is_ready(b->t, b->s, be, cmd)))
+    if (!suits(b->s, cmd, be) || (b->s->caps & ~be->caps & CAP_QUERY_ATTRIBUTES) != 0 ||
+        (cmd->stmt != NULL && !stmt_is_ready(b->t, b->s, be, cmd)))
         return false;
     buf_add(&be->stream.out, cmd->wire);
     return true;

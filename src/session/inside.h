@@ -224,6 +224,8 @@ struct boarding {
     struct session *s;
     struct command *cmd;
 };
+/* Is it one of those, and needs nothing on this connection but itself? */
+bool follow_suits(const struct session *s, const struct command *cmd, const struct backend *be);
 /* The terms of a lease that may come with the command sent behind others. */
 void follow_begin(struct follow *f, struct boarding *b);
 /* The command has been sent: others may follow, if it is one of those. */

@@ -304,8 +304,10 @@ static bool more(struct task *t, struct relay *x, size_t need)
     return buf_len(&in->in) >= need || stream_need(t, in, need, 0, &x->out->why);
 }
 
-static bool step(struct task *t, struct relay *x, enum response_step what,
-                 const struct response_found *f)
+/* (For each packet, and called in one place: the compiler finds it too long to be inlined by itself.) */
+static inline __attribute__((always_inline)) bool step(struct task *t, struct relay *x,
+                                                       enum response_step what,
+                                                       const struct response_found *f)
 {
     switch (what) {
     case STEP_MORE:
