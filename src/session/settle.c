@@ -291,7 +291,9 @@ static bool recover(struct task *t, struct session *s, struct command *cmd, stru
         return command_drop(t, s, cmd, out);
     }
     bool ends = cmd->ends_session || has_lost || !command_drop(t, s, cmd, out);
-    bool is_told = !ends && s->user != NULL && out->why.blame != BLAME_QUERY && !diagnostics_are_asked(cmd);
+    /* (a server's may be about what was sent before the command, to prepare it) */
+    bool is_ours = out->why.blame != BLAME_QUERY || !out->got_error;
+    bool is_told = !ends && s->user != NULL && is_ours && !diagnostics_are_asked(cmd);
     if (is_told && adds_to_diagnostics(s, cmd))
         diagnostics_tell_more(t, s, cmd, &out->why);
     else if (is_told)

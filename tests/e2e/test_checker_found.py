@@ -474,3 +474,17 @@ def test_long_data_is_not_of_the_type_that_another_statement_of_the_text_had(pla
         return c.execute(second, [LONG_DATA]).rows
     direct, through = both(place, one, story)
     assert through == direct == [[b"longx"]]
+
+
+def test_an_error_of_a_statement_that_has_to_be_prepared_anew_can_be_asked_for(place, one):
+    def story(c, others):
+        s = c.prepare("update items set price = ? where id = ?")
+        error_of(c.query, "xa commit 'x' one phase")
+        others("create temporary table leaves_a_reset (a int)")
+        c.query("start transaction read only")
+        c.query("unlock tables")
+        c.query("set auto_increment_increment = 5")
+        errors = [error_of(c.execute, s, ["1", "2"]) for _ in range(2)]
+        return errors, [row[:2] for row in c.query("show warnings").rows]
+    direct, through = both(place, one, story)
+    assert through == direct
