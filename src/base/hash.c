@@ -60,13 +60,18 @@ static inline uint64_t last_word(const uint8_t *rest, size_t len)
     return word;
 }
 
+static inline uint64_t fold(uint64_t x, uint64_t y)
+{
+    unsigned __int128 product = (unsigned __int128)x * y;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 static uint64_t hash_word(struct bytes b)
 {
     uint64_t word = 0;
     memcpy(&word, b.data, b.len);
-    unsigned __int128 product = (unsigned __int128)(word ^ seed[0] ^ 0x9e3779b97f4a7c15) *
-                                (((seed[1] ^ 0xd1b54a32d192ed03) + 2 * b.len) | 1);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    word = fold(word ^ seed[0] ^ 0x9e3779b97f4a7c15, (seed[1] ^ 0xd1b54a32d192ed03) | 1);
+    return fold(word ^ b.len, 0xa0761d6478bd642f);
 }
 
 uint64_t hash_bytes(struct bytes b)
