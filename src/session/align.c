@@ -151,8 +151,7 @@ bool align_to(struct task *t, struct session *s, struct state *wanted, struct fa
 
 bool tells_of_before(const struct backend *be, const struct command *cmd)
 {
-    return !be->is_mariadb && (cmd->code == COM_INIT_DB || cmd->code == COM_DEBUG ||
-                               cmd->code == COM_FIELD_LIST);
+    return !be->is_mariadb && (cmd->code == COM_INIT_DB || cmd->code == COM_DEBUG);
 }
 
 /* Those of the statement before are seen with it, or behind it. */

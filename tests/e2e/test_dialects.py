@@ -499,7 +499,7 @@ def test_types_are_put_in_with_empty_names(fake):
     with f.client(QUERY_ATTRIBUTES) as a, f.client(QUERY_ATTRIBUTES) as b:
         sa, sb = (x.prepare("insert into t values (?, ?)") for x in (a, b))
         a.execute(sa, [7, "text"], x="attribute")
-        b.execute(sb, ["text", 7])
+        b.execute(sb, [7, "text"])
         f.said.clear()
         a.execute(sa, [8, "more"], types=False)
         assert f.said == [(COM_STMT_EXECUTE, struct.pack("<IBI", 9, PARAMETER_COUNT, 1) + b"\2\0\1"
