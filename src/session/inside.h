@@ -766,14 +766,23 @@ bool session_interrupt(struct session *s);
 /* Obtain, align, relay, as often as it takes. */
 bool carry_out(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
                struct outcome *out);
-/* NULL: it was closed while the client was on its way. */
-const struct listener_config *session_listener(const struct session *s);
-/* The same group of the listener's, by its name, in another configuration; false if it is gone. */
-bool session_follow_group(struct session *s, const struct config *now);
+/* A client was accepted; those who could not be served at once are looked at again. */
+void sessions_on_client(struct worker *w, struct mail *mail);
+void sessions_on_again(struct ev_loop *loop, ev_timer *timer, int revents);
 /* The flags for answers of our own. */
 uint16_t session_status(const struct session *s);
 /* Write an OK packet with the session's status. */
 bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why);
+
+/* ---- reload.c -------------------------------------------------------------------------------------------- */
+
+/* Change over to the configuration in force; false if the account is not in it any more.  Commands under
+ * way keep theirs, so this happens when the session is idle or becomes so. */
+bool session_follow_config(struct session *s);
+/* NULL: it was closed while the client was on its way. */
+const struct listener_config *session_listener(const struct session *s);
+/* The same group of the listener's, by its name, in another configuration; false if it is gone. */
+bool session_follow_group(struct session *s, const struct config *now);
 
 /* ---- proxied.c ------------------------------------------------------------------------------------------------ */
 

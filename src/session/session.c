@@ -8,8 +8,6 @@
  */
 #include "session/inside.h"
 
-#include <malloc.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,8 +15,6 @@
 #include "base/mem.h"
 
 enum { LOGINS_PER_TURN = 16 };
-/* After so many clients, half of them gone, memory goes back to the system. */
-enum { CROWD = 1000 };
 /* Until we look whether there are stacks again. */
 static const double retry_s = 0.005;
 
@@ -232,61 +228,6 @@ static bool is_welcome(const struct session *s)
            deferred_begins(s);
 }
 
-/* The same account in the new configuration.  Another password is for the next login, as on a
- * server. */
-static const struct user_config *same_user(const struct config *now, const struct session *s)
-{
-    const struct user_config *u = config_user(now, bytes_str(s->account->name));
-    return u == NULL && s->user->asks_servers ? config_any_user(now) : u;
-}
-
-/* As the file has it now, unless only a login tells what is needed. */
-static void follow_account(struct session *s, const struct user_config *u)
-{
-    if (u->account == NULL || u->account == s->account || !account_is_usable(u->account) ||
-        (s->pins & PIN_ACCOUNT) != 0)
-        return;
-    account_drop(s->account);
-    s->account = account_take(u->account);
-}
-
-static const char account_gone[] = "volvox: the account or the group was removed";
-
-const struct listener_config *session_listener(const struct session *s)
-{
-    return config_listener(s->config, bytes_str(s->door->listener));
-}
-
-bool session_follow_group(struct session *s, const struct config *now)
-{
-    if (s->listener_group < 0)
-        return true;
-    const char *name = s->config->groups[s->listener_group].name;
-    for (unsigned i = 0; i < now->n_groups; i++)
-        if (strcmp(now->groups[i].name, name) == 0) {
-            s->listener_group = (int)i;
-            return true;
-        }
-    return false;
-}
-
-/* Change over to the snapshot in force; false if the account is not in it any more.  Commands under
- * way keep theirs, so this happens when the session is idle or becomes so. */
-static bool follow_config(struct session *s)
-{
-    struct config *now = worker_config(session_worker(s));
-    if (s->config == now)
-        return true;
-    const struct user_config *u = same_user(now, s);
-    if (u == NULL || !session_follow_group(s, now))
-        return false;
-    config_drop(s->config);
-    s->config = config_take(now);
-    s->user = u;
-    follow_account(s, u);
-    return true;
-}
-
 /* Is there something to serve?  Unless the loop has just said so, the stream is only asked if it
  * may have more than was taken: otherwise the loop will tell. */
 static bool has_arrived(struct session *s, bool loop_says_so)
@@ -315,7 +256,7 @@ static void serve(struct task *t, void *arg)
         task_breathe(t);
     }
     s->task = NULL;
-    if (goes_on && !task_is_cancelled(t) && follow_config(s))
+    if (goes_on && !task_is_cancelled(t) && session_follow_config(s))
         go_idle(s);
     else
         end_session(s);
@@ -341,7 +282,7 @@ static void serve_or_starve(struct session *s)
 
 static void admit_arrivals(struct sessions *ss);
 
-static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+void sessions_on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)loop, (void)revents;
     struct sessions *ss = container_of(timer, struct sessions, again);
@@ -410,7 +351,7 @@ static void serve_login(struct task *t, void *arg)
     s->task = NULL;
     s->home->n_logging_in--;
     admit_arrivals(s->home);
-    if (!goes_on || !follow_config(s)) {
+    if (!goes_on || !session_follow_config(s)) {
         end_session(s);
         return;
     }
@@ -445,7 +386,7 @@ static bool start_login(struct session *s)
 
 /* ---- arrivals -------------------------------------------------------------------------------- */
 
-static void on_client(struct worker *w, struct mail *mail)
+void sessions_on_client(struct worker *w, struct mail *mail)
 {
     struct client_mail *m = container_of(mail, struct client_mail, mail);
     struct sessions *ss = worker_sessions(w);
@@ -589,24 +530,6 @@ void sessions_end(struct worker *w)
     end_all(worker_sessions(w), true);
 }
 
-void sessions_configured(struct worker *w, const struct config *now)
-{
-    struct sessions *ss = worker_sessions(w);
-    timeouts_set(&ss->idle_timeouts, now->settings.idle_timeout_s);
-    account_store_limits(&ss->shared->learnt, now->settings.accounts_remembered,
-                         now->settings.accounts_lifetime_s);
-    list_for_each_safe(link, &ss->idle) {
-        struct session *s = list_entry(link, struct session, link);
-        if (!follow_config(s))
-            session_dismiss(s, ER_CONNECTION_KILLED, account_gone);
-    }
-    list_for_each(link, &ss->busy) {
-        struct session *s = list_entry(link, struct session, link);
-        if (s->user != NULL && same_user(now, s) == NULL && s->task != NULL)
-            task_cancel(s->task);
-    }
-}
-
 /* ---- small things ----------------------------------------------------------------------------------- */
 
 uint16_t session_status(const struct session *s)
@@ -620,92 +543,4 @@ bool answer_ok(struct task *t, struct session *s, uint8_t seq, struct fault *why
     struct ok ok = { .status = session_status(s) };
     ok_write(&s->client.out, &seq, &ok, 0x00, s->caps);
     return stream_flush(t, &s->client, 0, why);
-}
-
-/* malloc keeps what is free below something that is used: after a crowd, nearly all. */
-static void return_memory(struct sessions *ss)
-{
-    unsigned open = atomic_load_explicit(&ss->shared->open, memory_order_relaxed);
-    if (ss->peak < CROWD || open > ss->peak / 2)
-        return;
-    ss->peak = open;
-    malloc_trim(0);
-}
-
-static void on_forget(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-    (void)loop, (void)revents;
-    struct sessions *ss = container_of(timer, struct sessions, forget);
-    account_store_sweep(&ss->shared->learnt, worker_now_us(ss->worker));
-    return_memory(ss);
-}
-
-void sessions_worker_init(struct worker *w, struct sessions_shared *shared,
-                          struct worker *const *workers, unsigned n_workers)
-{
-    struct sessions *ss = mem_zalloc(sizeof *ss);
-    ss->worker = w;
-    ss->shared = shared;
-    ss->workers = workers;
-    ss->n_workers = n_workers;
-    list_init(&ss->logging_in);
-    list_init(&ss->idle);
-    list_init(&ss->busy);
-    list_init(&ss->starved);
-    list_init(&ss->arriving);
-    list_init(&ss->all);
-    list_init(&ss->gates);
-    ss->pins = pin_table_new();
-    ss->paces = paces_new();
-    account_store_limits(&shared->learnt, worker_config(w)->settings.accounts_remembered,
-                         worker_config(w)->settings.accounts_lifetime_s);
-    ev_timer_init(&ss->forget, on_forget, 10., 10.);
-    if (worker_index(w) == 0)     /* one does it for all */
-        ev_timer_start(worker_loop(w), &ss->forget);
-    ev_timer_init(&ss->again, on_again, retry_s, 0.);
-    idle_init(ss, worker_config(w)->settings.idle_timeout_s);
-    worker_set_part(w, PART_SESSIONS, ss);
-    worker_on_mail(w, MAIL_CLIENT, on_client);
-}
-
-void sessions_worker_release(struct worker *w)
-{
-    struct sessions *ss = worker_sessions(w);
-    must(atomic_load(&ss->count) == 0);
-    ev_timer_stop(worker_loop(w), &ss->again);
-    ev_timer_stop(worker_loop(w), &ss->forget);
-    timeouts_release(&ss->idle_timeouts);
-    gates_release(ss);
-    pin_table_free(ss->pins);
-    mem_free(ss->paces);
-    routines_release(ss);
-    ids_release(&ss->ids);
-    mem_free(ss);
-    worker_set_part(w, PART_SESSIONS, NULL);
-}
-
-unsigned sessions_count(const struct worker *w)
-{
-    return atomic_load_explicit(&worker_sessions(w)->count, memory_order_relaxed);
-}
-
-void sessions_shared_init(struct sessions_shared *shared, const struct rsa_key *rsa)
-{
-    memset(shared, 0, sizeof *shared);
-    shared->rsa = rsa;
-    must(getrandom(shared->scramble_secret, sizeof shared->scramble_secret, 0) ==
-         sizeof shared->scramble_secret);
-    pthread_mutex_init(&shared->quota_lock, NULL);
-    account_store_init(&shared->learnt);
-    shared->throttle = throttle_new();
-    ids_begin(shared);
-}
-
-void sessions_shared_release(struct sessions_shared *shared)
-{
-    must(shared->quotas.count == 0);
-    map_release(&shared->quotas);
-    account_store_release(&shared->learnt);
-    throttle_free(shared->throttle);
-    pthread_mutex_destroy(&shared->quota_lock);
 }
