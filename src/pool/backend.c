@@ -169,6 +169,8 @@ void backend_set_state(struct backend *be, struct state *state)
 void backend_write(struct backend *be, uint8_t command, struct bytes argument)
 {
     uint8_t seq = 0;
+    /* or its answer would be taken for another's */
+    must(command == COM_QUIT || !backend_is_followed(be));
     size_t mark = packet_begin(&be->stream.out);
     write_u8(&be->stream.out, command);
     if (command == COM_QUERY && (be->caps & CAP_QUERY_ATTRIBUTES) != 0)

@@ -69,7 +69,7 @@ void backend_lead(struct backend *be)
 
 bool backend_is_followed(const struct backend *be)
 {
-    return be->n_followers > 0;
+    return be->n_followers + be->n_stale > 0;
 }
 
 static void lead_no_more(struct backend *be)

@@ -173,7 +173,8 @@ struct follow {
 void backend_lead(struct backend *be);
 /* Were connections scarce on this worker lately?  Else nobody leads or follows. */
 bool pool_is_scarce(const struct worker *w);
-/* Do any?  Then the holder must not write, nor keep the connection. */
+/* Do any, or did some whose answers are still to come?  Then the holder must not write, nor keep the
+ * connection. */
 bool backend_is_followed(const struct backend *be);
 /* The holder, whose answer has been read, needs the connection for more than that: those who follow are
  * sent away, to run elsewhere, and their answers thrown away.  Parks.  False as for backend_ask(). */

@@ -66,14 +66,20 @@ static bool is_plain_read(const struct command *cmd)
            (st->effects & ~EFFECTS_HARMLESS) == 0 && cmd->whole && !cmd->has_own_id;
 }
 
+/* Nothing that is to be put back, or to be kept apart from what servers say. */
+static bool has_nothing_rare(const struct session_more *more)
+{
+    return more == NULL || (more->tracking == NULL && more->told == NULL && more->diagnostics == NULL &&
+                            !more->diagnostics_in_doubt && more->unread == NULL);
+}
+
 /* Does the session need nothing but the answer?  (It keeps no connection.) */
 static bool is_free(const struct session *s)
 {
     return s->pins == 0 && s->knows_status && s->unclear == 0 && s->deferred == DEFERRED_NOTHING &&
            (s->status & (STATUS_AUTOCOMMIT | STATUS_IN_TRANS)) == STATUS_AUTOCOMMIT &&
-           !s->has_new_id && !routines_are_unread(s) && !s->used_found_rows && !s->asks_for_gtids &&
-           !s->mode.quotes_unknown && !s->reads_anew &&
-           (s->more == NULL || s->more->tracking == NULL) &&
+           !s->has_new_id && !s->used_found_rows && !s->asks_for_gtids && !s->mode.quotes_unknown &&
+           !s->reads_anew && has_nothing_rare(s->more) &&
            !habit_is_known(s, &s->home->shared->counts);
 }
 
@@ -107,8 +113,7 @@ static bool suits(const struct session *s, const struct command *cmd, const stru
 
 bool follow_suits(const struct session *s, const struct command *cmd, const struct backend *be)
 {
-    return is_plain_read(cmd) && is_free(s) && suits(s, cmd, be) &&
-           (s->more == NULL || (s->more->told == NULL && s->more->diagnostics == NULL));
+    return is_plain_read(cmd) && is_free(s) && suits(s, cmd, be);
 }
 
 static bool board(void *arg, struct backend *be)
@@ -163,7 +168,8 @@ bool follow_settle(struct task *t, struct session *s, struct command *cmd, struc
         return true;
     const uint32_t about_it = PIN_DIAGNOSTICS | PIN_COUNTS; /* as long as nothing else has run there */
     uint32_t pins = pins_behind(s, cmd, out);
-    /* (who follows is in the state that was before, and keeps it alive) */
+    /* (who follows is in the state that was before, and keeps it alive; who did and is gone may not, so that
+     * another state may lie in its place: then it is the backend's as well, and nothing is lost) */
     bool changed = s->state != before || changed_something(s) || (pins & ~about_it) != 0;
     if (!changed && pins == 0)
         return true;

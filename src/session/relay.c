@@ -509,6 +509,7 @@ static bool settle_before(struct task *t, struct session *s, struct command *cmd
 bool relay(struct task *t, struct session *s, struct command *cmd, struct outcome *out)
 {
     struct backend *be = s->lease;
+    must(out->is_followed || !backend_is_followed(be)); /* what comes next is for this command */
     be->commands++;
     atomic_fetch_add_explicit(&be->server->commands, 1, memory_order_relaxed);
     if (cmd->joined.len == 0)

@@ -19,11 +19,12 @@ CLIENTS = 12
 # A view that calls a function, which changes the session for some of the rows.
 SCHEMA = [
     "create table shop.switches (id int primary key)",
-    "insert into shop.switches values (0), (1), (2)",
+    "insert into shop.switches values (0), (1), (2), (3)",
     """create function shop.look(i int) returns int deterministic no sql
        begin
          if i = 1 then set @@session.sort_buffer_size = 655360; end if;
          if i = 2 then set @seen = 5; end if;
+         if i = 3 then set @seen = 6 + 0 * sleep(0.4); end if;
          return i;
        end""",
     "create view shop.looking as select id, shop.look(id) as seen from shop.switches",
@@ -80,6 +81,11 @@ def outcome(client, statement=None):
         return e
 
 
+def outcome_of(client, sql):
+    client.command(COM_QUERY, sql.encode())
+    return outcome(client)
+
+
 def until_shared(narrow, one_round, least=20, seconds=60):
     """Rounds until so many statements went behind others."""
     before, end = narrow.count("pipelined"), time.monotonic() + seconds
@@ -93,8 +99,7 @@ def familiar(clients, text):
     """Volvox has seen enough of this digest to believe that it is short."""
     for _ in range(3):
         for i, c in enumerate(clients):
-            outcome_of = c.query(text(i))
-            assert outcome_of is not None
+            assert c.query(text(i)) is not None
 
 
 @pytest.mark.parametrize("caps", [MODERN, BASE, MODERN & ~DEPRECATE_EOF], ids=["modern", "base", "eof"])
@@ -211,6 +216,8 @@ def test_kill_query_hits_nobody_else(place, narrow):
                 for i, r in enumerate(ask_all(clients, lambda i: f"select {i} + 1, name from items where id = 2")):
                     if i == 0 and isinstance(r, ServerError):
                         assert r.code == 1317
+                        shown = outcome_of(clients[0], "show warnings")
+                        assert isinstance(shown, ServerError) or shown.rows[0][1] == b"1317"
                     else:
                         assert not isinstance(r, ServerError), f"client {i}: {r}"
                         assert r.rows == [[b"%d" % (i + 1), b"pear"]]
@@ -230,7 +237,7 @@ def test_nobody_waits_behind_what_turns_out_long(place, narrow):
         short_round()
         until_shared(n, short_round)
         sleeper, others = clients[0], clients[1:]
-        sleeper.command(COM_QUERY, b"select sleep(15), 0")
+        sleeper.command(COM_QUERY, b"select sleep(6), 0")
         for i, r in enumerate(ask_all(others, lambda i: f"select sleep(0), {i}")):
             assert r.rows == [[b"0", b"%d" % i]]
         sleeper.sock.setblocking(False)
@@ -264,11 +271,30 @@ def test_what_a_view_left_behind_is_its_own(place, narrow, look, left):
         clients[odd].simple(COM_RESET)
 
 
+def test_what_a_slow_view_left_behind_is_its_own(place, narrow):
+    """Those who had followed are gone by then, and their answers still come."""
+    n = narrow(place)
+    with crowd(n.port) as clients:
+        def one_round():
+            for i, r in enumerate(ask_all(clients, lambda i: f"select id + 0, {i} from looking where id = 0 and seen = 0")):
+                assert r.rows == [[b"0", b"%d" % i]]
+        until_shared(n, one_round)
+        # the slow one is the first: others come behind it
+        for i, r in enumerate(ask_all(clients, lambda i: f"select id + 0, {i} from looking where id = {0 if i else 3} "
+                                                         f"and seen = {0 if i else 3}")):
+            assert not isinstance(r, ServerError), (i, r)
+            assert r.rows == [[b"0" if i else b"3", b"%d" % i]]
+        for i, c in enumerate(clients):
+            assert c.query("select @seen").value() == (None if i else b"6"), i
+            assert c.query(f"select {i}").value() == b"%d" % i
+        clients[0].simple(COM_RESET)
+
+
 def test_transactions_and_writes_never_share(place, narrow):
     """Among reads that do: what a transaction writes is its own until it commits."""
     n = narrow(place)
-    place.primary.query("create table if not exists shop.counted (id int primary key, n int)")
-    place.primary.query("replace into shop.counted values " + ",".join(f"({i}, 0)" for i in range(CLIENTS)))
+    place.primary.query("create table if not exists shop.tallied (id int primary key, n int)")
+    place.primary.query("replace into shop.tallied values " + ",".join(f"({i}, 0)" for i in range(CLIENTS)))
     stop, wrong = threading.Event(), []
 
     def write(k):
@@ -276,10 +302,10 @@ def test_transactions_and_writes_never_share(place, narrow):
             with Client(n.port, *APP, db="shop", timeout=30) as c:
                 while not stop.is_set():
                     c.query("begin")
-                    c.query(f"update counted set n = n + 1 where id = {k}")
-                    inside = int(c.query(f"select n from counted where id = {k}").value())
+                    c.query(f"update tallied set n = n + 1 where id = {k}")
+                    inside = int(c.query(f"select n from tallied where id = {k}").value())
                     c.query("rollback")
-                    outside = int(c.query(f"select n from counted where id = {k}").value())
+                    outside = int(c.query(f"select n from tallied where id = {k}").value())
                     if (inside, outside) != (1, 0):
                         wrong.append((k, inside, outside))
         except Exception as e:                      # noqa: BLE001  (told below)
@@ -291,13 +317,14 @@ def test_transactions_and_writes_never_share(place, narrow):
     try:
         with crowd(n.port) as clients:
             def one_round():
-                for r in ask_all(clients, lambda i: f"select n from counted where id = {i}"):
+                for r in ask_all(clients, lambda i: f"select n from tallied where id = {i}"):
                     assert r.rows == [[b"0"]]
             until_shared(n, one_round, least=100)
     finally:
         stop.set()
         for w in writers:
             w.join()
+    place.primary.query("drop table shop.tallied")
     assert wrong == []
 
 
