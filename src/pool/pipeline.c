@@ -247,6 +247,15 @@ static bool read_stale(struct task *t, struct backend *be, double deadline, stru
     return true;
 }
 
+/* Under CACHE_METADATA an answer may have brought other definitions, which the server will not repeat. */
+static void forget_definitions(struct backend *be)
+{
+    if ((be->caps & CAP_CACHE_METADATA) == 0)
+        return;
+    while (!list_empty(&be->statements_used))
+        backend_stmt_close(be, list_entry(list_first(&be->statements_used), struct backend_stmt, used));
+}
+
 bool backend_recall(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
     break_up(be, "the session whose turn it was needs the connection");
@@ -255,6 +264,7 @@ bool backend_recall(struct task *t, struct backend *be, double deadline, struct 
     for (; be->n_stale > 0; be->n_stale--)
         if (!read_stale(t, be, deadline, why))
             return false;
+    forget_definitions(be);
     return true;
 }
 
