@@ -24,7 +24,7 @@ SCHEMA = [
        begin
          if i = 1 then set @@session.sort_buffer_size = 655360; end if;
          if i = 2 then set @seen = 5; end if;
-         if i = 3 then set @seen = 6 + 0 * sleep(0.4); end if;
+         if i = 3 and sleep(0.4) = 0 then set @@session.sort_buffer_size = 720896; end if;
          return i;
        end""",
     "create view shop.looking as select id, shop.look(id) as seen from shop.switches",
@@ -252,6 +252,8 @@ def test_nobody_waits_behind_what_turns_out_long(place, narrow):
 def test_what_a_view_left_behind_is_its_own(place, narrow, look, left):
     """No text shows that the view changes the session, only the answer does; among others that share.  (One
     client: it keeps its connection afterwards.)"""
+    if look == "@seen" and place.family == "mariadb":
+        pytest.skip("no tracker of MariaDB's tells of user variables (docs/protocol.md)")
     n = narrow(place)
     row = 1 if left == b"655360" else 2
     with crowd(n.port) as clients:
@@ -279,13 +281,14 @@ def test_what_a_slow_view_left_behind_is_its_own(place, narrow):
             for i, r in enumerate(ask_all(clients, lambda i: f"select id + 0, {i} from looking where id = 0 and seen = 0")):
                 assert r.rows == [[b"0", b"%d" % i]]
         until_shared(n, one_round)
+        usual = clients[1].query("select @@sort_buffer_size").value()
         # the slow one is the first: others come behind it
         for i, r in enumerate(ask_all(clients, lambda i: f"select id + 0, {i} from looking where id = {0 if i else 3} "
                                                          f"and seen = {0 if i else 3}")):
             assert not isinstance(r, ServerError), (i, r)
             assert r.rows == [[b"0" if i else b"3", b"%d" % i]]
         for i, c in enumerate(clients):
-            assert c.query("select @seen").value() == (None if i else b"6"), i
+            assert c.query("select @@sort_buffer_size").value() == (usual if i else b"720896"), i
             assert c.query(f"select {i}").value() == b"%d" % i
         clients[0].simple(COM_RESET)
 

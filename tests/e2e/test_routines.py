@@ -139,7 +139,7 @@ def test_what_is_no_stored_function_is_left_alone(place, own):
                 with pytest.raises(ServerError):
                     client.query("select nosuch(1)")
             assert c.query("show warnings").rows == d.query("show warnings").rows != []
-            c.query("do (select count(*) from routines.t)")
+            c.query("select count(*) from routines.t")
         with Client(own.port, db="routines") as other:
             assert other.query("show warnings").rows == []
         assert own.status()["sessions_pinned"] == 0
