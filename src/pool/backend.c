@@ -195,6 +195,18 @@ static bool need_packet(struct task *t, struct backend *be, struct packet *p, do
     return false;
 }
 
+enum response_step backend_step(struct task *t, struct backend *be, struct response *r,
+                                struct response_found *f, double deadline, struct fault *why)
+{
+    struct buf *in = &be->stream.in;
+    enum response_step what;
+    while ((what = response_next(r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), f, why)) ==
+           STEP_MORE)
+        if (!stream_need(t, &be->stream, f->need, deadline, why))
+            return STEP_BAD;
+    return what;
+}
+
 /* Read one packet; the payload is a copy in the task's arena. */
 static bool read_packet(struct task *t, struct backend *be, struct bytes *payload, double deadline,
                         struct fault *why)

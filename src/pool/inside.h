@@ -172,11 +172,11 @@ bool pipeline_board(struct backend *be, struct follower *f, struct follow *follo
 struct backend *pipeline_follow(struct task *t, struct pool *p, const struct lease_terms *terms);
 /* The waiting is over. */
 struct backend *pipeline_outcome(const struct follower *f, struct follow *follow);
-/* Who waits was cancelled: forgives, for what was written is answered; unless the worker ends. */
-bool pipeline_must_leave(struct task *t, struct follower *f);
+/* Who waits was cancelled: it is forgiven, for what was written is answered; but when the worker ends. */
+void pipeline_wait_on(struct task *t, struct follower *f);
 /* Its lease is put back: true if somebody follows, who has it now. */
 bool pipeline_put(struct backend *be, enum put how);
-/* What is written behind the holder's statement is not to run here. */
+/* Whoever follows looks for another connection; the answers that are still to come here are nobody's. */
 void pipeline_break_up(struct backend *be, const char *why);
 void pipeline_worker_init(struct pools *ps);
 void pipeline_worker_release(struct pools *ps);

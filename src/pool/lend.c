@@ -81,7 +81,7 @@ static struct want *choose(const struct server *server, const struct backend *be
     return w;
 }
 
-/* Under the mutex: it has its answer. */
+/* Under the mutex: it has its answer, or wants none. */
 static void leave(struct server *server, struct want *w)
 {
     list_leave(&w->link);
@@ -266,9 +266,7 @@ static bool leave_queue(struct server *server, struct want *w)
     pthread_mutex_lock(&server->wants_lock);
     bool unanswered = !w->answered;
     if (list_linked(&w->link))
-        atomic_fetch_sub_explicit(&server->wanted, 1, memory_order_relaxed);
-    list_leave(&w->link);
-    list_leave(&w->in_pool);
+        leave(server, w);
     pthread_mutex_unlock(&server->wants_lock);
     return unanswered;
 }
@@ -302,8 +300,9 @@ bool want_wait(struct task *t, struct pool *p, struct want *w, double deadline, 
         /* Answered: what we were given is on its way, wait for it without a deadline. */
         cancelled |= woke == WOKE_CANCELLED;
         if (w->follower.place == FOLLOWER_WAITS)
-            pipeline_must_leave(t, &w->follower);
-        task_forgive(t);
+            pipeline_wait_on(t, &w->follower);
+        else
+            task_forgive(t);
         deadline = 0;
     }
     if (cancelled)

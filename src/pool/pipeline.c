@@ -114,15 +114,11 @@ static struct backend *find_leader(struct pool *p, const struct state *wanted)
     return best;
 }
 
-static void break_up(struct backend *be, const char *why);
-
-bool pipeline_must_leave(struct task *t, struct follower *f)
+void pipeline_wait_on(struct task *t, struct follower *f)
 {
     task_forgive(t);
-    if (!task_is_cancelled(t))
-        return false;
-    break_up(f->be, "the worker ends");
-    return true;
+    if (task_is_cancelled(t))
+        pipeline_break_up(f->be, "the worker ends");
 }
 
 /* Until it is our turn, or there is no line any more.  (What was written is answered: a cancelled
@@ -133,7 +129,7 @@ static void await_turn(struct task *t, struct follower *f)
     while (f->place == FOLLOWER_WAITS)
         if (task_park(t, 0) == WOKE_CANCELLED) {
             cancelled = true;
-            pipeline_must_leave(t, f);
+            pipeline_wait_on(t, f);
         }
     if (cancelled)
         task_cancel(t);
@@ -183,8 +179,7 @@ static void pass_on(struct backend *be)
         want_board(be);
 }
 
-/* Whoever follows looks for another connection; the answers that are still to come here are nobody's. */
-static void break_up(struct backend *be, const char *why)
+void pipeline_break_up(struct backend *be, const char *why)
 {
     unsigned n = be->n_followers;
     for (struct follower *f; (f = first_follower(be)) != NULL;) {
@@ -200,12 +195,6 @@ static void break_up(struct backend *be, const char *why)
              be->server->name, be->thread_id, n, log_quote(bytes_str(why)));
 }
 
-void pipeline_break_up(struct backend *be, const char *why)
-{
-    if (be->leads)
-        break_up(be, why);
-}
-
 bool pipeline_put(struct backend *be, enum put how)
 {
     bool is_sound = how == PUT_CLEAN && !be->interrupted && !be->state_in_doubt && be->n_owed == 0 &&
@@ -216,7 +205,7 @@ bool pipeline_put(struct backend *be, enum put how)
         pass_on(be);
         return true;
     }
-    break_up(be, "the connection before them was given up");
+    pipeline_break_up(be, "the connection before them was given up");
     return false;
 }
 
@@ -226,22 +215,14 @@ static bool read_stale(struct task *t, struct backend *be, double deadline, stru
 {
     struct response r;
     struct response_found f;
-    struct buf *in = &be->stream.in;
     response_begin(&r, RESPONSE_RESULT, be->caps, 1);
     do {
-        enum response_step what =
-            response_next(&r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), &f, why);
+        enum response_step what = backend_step(t, be, &r, &f, deadline, why);
         if (what == STEP_BAD)
             return false;
         if (what == STEP_INFILE)
             return backend_nonsense(be, why);
-        if (what == STEP_MORE) {
-            if (!stream_need(t, &be->stream, f.need, deadline, why))
-                return false;
-            f.last = false;
-            continue;
-        }
-        buf_skip(in, f.len);
+        buf_skip(&be->stream.in, f.len);
         task_breathe(t);
     } while (!f.last);
     return true;
@@ -258,7 +239,7 @@ static void forget_definitions(struct backend *be)
 
 bool backend_recall(struct task *t, struct backend *be, double deadline, struct fault *why)
 {
-    break_up(be, "the session whose turn it was needs the connection");
+    pipeline_break_up(be, "the session whose turn it was needs the connection");
     if (!stream_flush(t, &be->stream, deadline, why))
         return false;
     for (; be->n_stale > 0; be->n_stale--)
@@ -314,7 +295,7 @@ static void look_after(struct pool *p)
             continue;
         be->still_ticks = 0;
         p->unpiped_until_us = worker_now_us(p->pools->worker) + PAUSE_US;
-        break_up(be, "the statement before them takes long");
+        pipeline_break_up(be, "the statement before them takes long");
     }
 }
 

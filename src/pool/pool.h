@@ -369,6 +369,10 @@ struct result_set {
  * OURS (nothing of it is left in the stream) when it has more than max_rows rows. */
 bool backend_read_result(struct task *t, struct backend *be, size_t max_rows, double deadline,
                          struct result_set *out, struct fault *why);
+/* The next step of a response that is read here and passed on to nobody; what it found lies in the stream, the
+ * caller skips it.  Parks.  STEP_BAD with `why`; never STEP_MORE. */
+enum response_step backend_step(struct task *t, struct backend *be, struct response *r,
+                                struct response_found *f, double deadline, struct fault *why);
 /* Have it report what Volvox wants to hear (`as` NULL), or something else.  As backend_ask(). */
 bool backend_report(struct task *t, struct backend *be, const struct tracking *as, struct fault *why);
 /* It is in this state now (a reference of its own is taken). */

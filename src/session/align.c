@@ -202,9 +202,8 @@ static void clear_diagnostics(struct session *s, struct backend *be)
 {
     if (!be->has_diagnostics && be->n_owed == 0 && !s->used_found_rows)
         return;
-    /* (MariaDB keeps warnings across statements that use no table, like DO 0) */
-    backend_write(be, COM_QUERY, s->used_found_rows ? BYTES_LITERAL("DO FOUND_ROWS()")
-                                                    : BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)"));
+    backend_write(be, COM_QUERY,
+                  s->used_found_rows ? BYTES_LITERAL("DO FOUND_ROWS()") : CLEARS_DIAGNOSTICS);
     be->has_diagnostics = s->used_found_rows;
     s->has_found_rows = false;    /* it has its own */
     owe(be, OWED_CLEAR);

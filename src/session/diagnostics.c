@@ -291,7 +291,6 @@ static bool is_mark(const struct diagnostics *d)
 bool diagnostics_see_mark(struct task *t, struct session *s, struct fault *why)
 {
     struct diagnostics *before = s->more->diagnostics;
-    s->more->has_mark = false;
     s->more->diagnostics = NULL;
     bool seen = diagnostics_take(t, s, why);
     struct diagnostics *now = s->more->diagnostics;

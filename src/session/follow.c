@@ -150,12 +150,6 @@ void follow_lead(struct session *s, const struct command *cmd, const struct outc
 
 /* ---- the answer --------------------------------------------------------------------------- */
 
-/* All of it lies here still. */
-static bool is_unseen(const struct session *s, const struct outcome *out)
-{
-    return s->client.sent == out->answer_at && !s->client.broken;
-}
-
 static bool changed_something(const struct session *s)
 {
     return s->unclear != 0 || s->has_new_id || s->state != s->lease->state || s->tracking_unseen;
@@ -173,7 +167,7 @@ bool follow_settle(struct task *t, struct session *s, struct command *cmd, struc
     bool changed = s->state != before || changed_something(s) || (pins & ~about_it) != 0;
     if (!changed && pins == 0)
         return true;
-    if (!changed && is_unseen(s, out)) {
+    if (!changed && answer_is_unsent(s, out)) {
         out->goes_alone = true;
         return false;
     }
@@ -193,10 +187,10 @@ bool follow_alone(struct session *s, struct outcome *out)
     if (!out->goes_alone)
         return false;
     count(session_worker(s), pipelined_alone);
-    buf_skip(&s->client.out, buf_len(&s->client.out));
+    answer_take_back(s, out);
     s->lease->has_diagnostics = true;
     let_go(s, PUT_CLEAN);
-    out->answered = out->learned = out->got_error = out->over = out->sent = out->is_followed = false;
+    out->learned = out->got_error = out->over = out->sent = out->is_followed = false;
     out->warnings = out->error = 0;
     out->rows = out->bytes = 0;
     out->goes_alone = false;

@@ -244,6 +244,8 @@ struct paces *paces_new(void);    /* the caller frees with mem_free() */
  * command only reads, or becomes part of its text; otherwise the server's consent is awaited. */
 bool align(struct task *t, struct session *s, struct command *cmd, const struct plan *plan,
            struct fault *why);
+/* A statement that leaves no diagnostics.  (MariaDB keeps warnings across those that use no table, like DO 0.) */
+#define CLEARS_DIAGNOSTICS BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)")
 /* MySQL's OK for these has the warnings of the statement before. */
 bool tells_of_before(const struct backend *be, const struct command *cmd);
 /* A schema's name means the same in every character set that a client can have. */
@@ -427,6 +429,9 @@ enum keeping { DIAGNOSTICS_GO, DIAGNOSTICS_MAY_STAY, DIAGNOSTICS_STAY };
 enum keeping keeps_diagnostics(const struct session *s, const struct command *cmd);
 /* Does it leave them there even if it does? */
 bool adds_to_diagnostics(const struct session *s, const struct command *cmd);
+/* Has nothing of what has come of an answer gone out yet?  Then it can be forgotten. */
+bool answer_is_unsent(const struct session *s, const struct outcome *out);
+void answer_take_back(struct session *s, struct outcome *out);
 /* May a failed command be sent again, on another connection?  Then lets go of this one. */
 bool try_again(struct session *s, const struct command *cmd, struct outcome *out);
 /* An ERR packet for the client. */

@@ -399,17 +399,21 @@ static bool save_diagnostics(struct task *t, struct session *s, const struct com
     return out->diagnostics_taken;
 }
 
+/* They could not be taken: if that is all that is wrong, nobody knows what there are. */
+static bool doubt_diagnostics(struct session *s, struct outcome *out)
+{
+    if (out->why.blame != BLAME_OURS)
+        return false;
+    diagnostics_doubt(s);
+    out->why = FAULT_NONE;
+    return true;
+}
+
 /* What the command adds to the diagnostics that were taken along. */
 static bool add_diagnostics(struct task *t, struct session *s, struct outcome *out)
 {
-    out->diagnostics_taken = diagnostics_take_more(t, s, &out->why);
-    if (!out->diagnostics_taken && out->why.blame != BLAME_OURS)
-        return false;
-    if (!out->diagnostics_taken)
-        diagnostics_doubt(s);
-    out->diagnostics_taken = true;
-    out->why = FAULT_NONE;
-    return true;
+    out->diagnostics_taken = diagnostics_take_more(t, s, &out->why) || doubt_diagnostics(s, out);
+    return out->diagnostics_taken;
 }
 
 /* Has the command cleared those that were taken along? */
@@ -419,13 +423,7 @@ static bool see_mark(struct task *t, struct session *s, struct outcome *out)
     if (out->got_error || out->warnings > 0)
         return true;              /* its own have taken their place */
     out->diagnostics_taken = true;
-    if (diagnostics_see_mark(t, s, &out->why))
-        return true;
-    if (out->why.blame != BLAME_OURS)
-        return false;
-    diagnostics_doubt(s);
-    out->why = FAULT_NONE;
-    return true;
+    return diagnostics_see_mark(t, s, &out->why) || doubt_diagnostics(s, out);
 }
 
 /* What the text and the reply together say that the command has left behind. */
@@ -566,22 +564,14 @@ bool swallow_prepare(struct task *t, struct backend *be, struct prepared *out,
 {
     struct response r;
     struct response_found f;
-    struct buf *in = &be->stream.in;
     uint64_t n_params = 0;
     expect_answer(&r, be, RESPONSE_PREPARE, 1);
     r.tells_definitions = (be->caps & CAP_CACHE_METADATA) != 0;
     do {
-        enum response_step what =
-            response_next(&r, buf_len(in) > 0 ? buf_head(in) : NULL, buf_len(in), &f, why);
-        if (what == STEP_MORE) {
-            if (!stream_need(t, &be->stream, f.need, 0, why))
-                return false;
-            f.last = false;
-            continue;
-        }
+        enum response_step what = backend_step(t, be, &r, &f, 0, why);
         bool ok = note_prepare(be, what, &f, out, &n_params, definitions, why);
         if (ok || why->blame == BLAME_QUERY)
-            buf_skip(in, f.len);
+            buf_skip(&be->stream.in, f.len);
         if (!ok)
             return false;
     } while (!f.last);

@@ -277,7 +277,6 @@ static bool look_at(struct task *t, struct session *s, const struct call *root, 
 
 bool routines_read(struct task *t, struct session *s, struct fault *why)
 {
-    static const struct bytes clear = BYTES_LITERAL("DO (SELECT 1 FROM (SELECT 1) x)");
     struct unread *u = s->more->unread;
     struct backend *be = s->lease;
     be->has_diagnostics = false;  /* taken before, if there were any */
@@ -291,5 +290,5 @@ bool routines_read(struct task *t, struct session *s, struct fault *why)
     /* that there is no such function is nobody's error */
     bool is_clear = !be->has_diagnostics;
     be->has_diagnostics = false;
-    return is_clear || backend_ask(t, be, COM_QUERY, clear, stall_deadline(t), why);
+    return is_clear || backend_ask(t, be, COM_QUERY, CLEARS_DIAGNOSTICS, stall_deadline(t), why);
 }

@@ -53,11 +53,13 @@ bool tell_error(struct task *t, struct session *s, const struct fault *why, uint
 /* A statement that makes servers fall over must not visit all of them. */
 enum { TRIES_MOST = 2 };
 
-/* What has come of an answer, but has not gone out yet, can be forgotten. */
-static void take_back(struct session *s, struct outcome *out)
+bool answer_is_unsent(const struct session *s, const struct outcome *out)
 {
-    if (!out->answered || out->learned || s->client.sent != out->answer_at || s->client.broken)
-        return;
+    return s->client.sent == out->answer_at && !s->client.broken;
+}
+
+void answer_take_back(struct session *s, struct outcome *out)
+{
     buf_skip(&s->client.out, buf_len(&s->client.out));
     out->answered = false;
 }
@@ -69,7 +71,8 @@ bool try_again(struct session *s, const struct command *cmd, struct outcome *out
     if (out->why.blame != BLAME_SERVER || s->lease == NULL || !cmd->whole || out->drained ||
         out->tries == TRIES_MOST)
         return false;
-    take_back(s, out);
+    if (out->answered && !out->learned && answer_is_unsent(s, out))
+        answer_take_back(s, out);
     if (out->answered)
         return false;
     if ((s->pins & ~PIN_PASSING) != 0)

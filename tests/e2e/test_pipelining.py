@@ -247,6 +247,14 @@ def test_nobody_waits_behind_what_turns_out_long(place, narrow):
         assert outcome(sleeper).rows == [[b"0", b"0"]]
 
 
+def look_through(clients, column, row):
+    """All look through the view, each at its row; right answers for all of them."""
+    results = ask_all(clients, lambda i: f"select {column}, {i} from looking where id = {row(i)} and seen = {row(i)}")
+    for i, r in enumerate(results):
+        assert not isinstance(r, ServerError), (i, r)
+        assert r.rows == [[b"%d" % row(i), b"%d" % i]]
+
+
 @pytest.mark.parametrize("look, left", [("@@sort_buffer_size", b"655360"), ("@seen", b"5")],
                          ids=["a variable", "a user variable"])
 def test_what_a_view_left_behind_is_its_own(place, narrow, look, left):
@@ -257,17 +265,10 @@ def test_what_a_view_left_behind_is_its_own(place, narrow, look, left):
     n = narrow(place)
     row = 1 if left == b"655360" else 2
     with crowd(n.port) as clients:
-        def one_round():
-            for i, r in enumerate(ask_all(clients, lambda i: f"select id, {i} from looking where id = 0 and seen = 0")):
-                assert r.rows == [[b"0", b"%d" % i]]
-        until_shared(n, one_round)
+        until_shared(n, lambda: look_through(clients, "id", lambda i: 0))
         usual = clients[0].query(f"select {look}").value()
         odd = 7
-        results = ask_all(clients, lambda i: f"select id, {i} from looking where id = {row if i == odd else 0} "
-                                             f"and seen = {row if i == odd else 0}")
-        for i, r in enumerate(results):
-            assert not isinstance(r, ServerError), (i, r)
-            assert r.rows == [[b"%d" % (row if i == odd else 0), b"%d" % i]]
+        look_through(clients, "id", lambda i: row if i == odd else 0)
         for i, c in enumerate(clients):
             assert c.query(f"select {look}").value() == (left if i == odd else usual), i
         clients[odd].simple(COM_RESET)
@@ -277,16 +278,10 @@ def test_what_a_slow_view_left_behind_is_its_own(place, narrow):
     """Those who had followed are gone by then, and their answers still come."""
     n = narrow(place)
     with crowd(n.port) as clients:
-        def one_round():
-            for i, r in enumerate(ask_all(clients, lambda i: f"select id + 0, {i} from looking where id = 0 and seen = 0")):
-                assert r.rows == [[b"0", b"%d" % i]]
-        until_shared(n, one_round)
+        until_shared(n, lambda: look_through(clients, "id + 0", lambda i: 0))
         usual = clients[1].query("select @@sort_buffer_size").value()
         # the slow one is the first: others come behind it
-        for i, r in enumerate(ask_all(clients, lambda i: f"select id + 0, {i} from looking where id = {0 if i else 3} "
-                                                         f"and seen = {0 if i else 3}")):
-            assert not isinstance(r, ServerError), (i, r)
-            assert r.rows == [[b"0" if i else b"3", b"%d" % i]]
+        look_through(clients, "id + 0", lambda i: 0 if i else 3)
         for i, c in enumerate(clients):
             assert c.query("select @@sort_buffer_size").value() == (usual if i else b"720896"), i
             assert c.query(f"select {i}").value() == b"%d" % i
